@@ -1,0 +1,35 @@
+"""What every test shares: where the real data are, and that nothing else of the machine shows."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_DATA_VARIABLE = "THALWEG_DATA"
+_BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+# Taken out of the environment before any test module is imported: a test that wants the variable
+# sets it, and every other test, and every process that it starts, runs as if there were no data.
+_data_folder = Path(os.environ.pop(_DATA_VARIABLE, _BESIDE_THE_CHECKOUT))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the user's download cache out of the tests, and the tests out of the cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def mnist_folder() -> Path:
+    """The folder that holds MNIST/raw and FashionMNIST/raw; the test is skipped without it."""
+    missing = [
+        name for name in ("MNIST", "FashionMNIST") if not (_data_folder / name / "raw").is_dir()
+    ]
+    if missing:
+        pytest.skip(
+            f"{' and '.join(missing)} not found in {_data_folder}: set {_DATA_VARIABLE} to a "
+            "folder with MNIST/raw and FashionMNIST/raw to run the tests on full data"
+        )
+    return _data_folder
