@@ -1,0 +1,29 @@
+"""What is trained: models, layers, init, losses, and the stacking of K networks into one."""
+
+from __future__ import annotations
+
+from thalweg.nn.init import INITS, Scheme, initialize
+from thalweg.nn.layers import DropBlock2d, Residual
+from thalweg.nn.losses import DEFAULT_LOSS, LOSSES, Loss, build_loss
+from thalweg.nn.mlp import ACTIVATIONS, NORMS, OUTPUTS, mlp
+from thalweg.nn.models import MODELS, Model, build, find_model
+
+__all__ = [
+    "ACTIVATIONS",
+    "DEFAULT_LOSS",
+    "INITS",
+    "LOSSES",
+    "MODELS",
+    "NORMS",
+    "OUTPUTS",
+    "DropBlock2d",
+    "Loss",
+    "Model",
+    "Residual",
+    "Scheme",
+    "build",
+    "build_loss",
+    "find_model",
+    "initialize",
+    "mlp",
+]

@@ -1,0 +1,340 @@
+"""What is minimised: losses by name, each with its gradient at the outputs."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import ModelError, SpecError, nearest
+
+
+class Loss(ABC):
+    """A loss: the mean over the batch, one value for each member of a cohort.
+
+    Throughout, ``outputs`` are (…, batch, classes), where leading axes are members; ``y`` holds
+    class indices (batch,), or (…, batch) where members have batches of their own, as int64; for a
+    regression it holds values, (batch, targets) or (…, batch, targets). Losses are (…,). Outputs
+    in half precision give losses in float32.
+
+    Attributes:
+        name: The name in ``LOSSES``.
+        task: What y holds: class indices, values, or whatever a callable takes.
+        requires: What the outputs must be; ``any`` takes logits and log-probabilities alike,
+            since softmax(log p) = p.
+    """
+
+    name: ClassVar[str]
+    task: ClassVar[Literal["classification", "regression", "any"]] = "classification"
+    requires: ClassVar[Literal["log-probabilities", "any"]] = "any"
+
+    @abstractmethod
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,), differentiable by autograd."""
+
+    def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses (…,) and the gradient of their sum at ``outputs``, like ``outputs``.
+
+        Members do not touch one another, so the gradient of the sum holds that of each. Losses
+        that have a short closed form use it; here autograd finds it.
+        """
+        with torch.enable_grad():
+            leaf = outputs.detach().requires_grad_()
+            losses = self(leaf, y)
+            (grad,) = torch.autograd.grad(losses.sum(), leaf)
+        return losses.detach(), grad
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """Cross entropy of softmax(outputs): the mean of −log p_y.
+
+    Example:
+        >>> loss = CrossEntropy()
+        >>> print(loss(torch.zeros(3, 4), torch.tensor([0, 1, 3])))  # log 4
+        tensor(1.3863)
+    """
+
+    name = "cross-entropy"
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,)."""
+        log_p = _log_softmax(outputs)
+        return -log_p.gather(-1, _index(outputs, y)).squeeze(-1).mean(-1)
+
+    def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradient (p − onehot) / batch."""
+        log_p, index = _log_softmax(outputs), _index(outputs, y)
+        log_p_y = log_p.gather(-1, index)  # (…, batch, 1)
+        losses = log_p_y.squeeze(-1).mean(-1).neg_()
+        # expm1 keeps p_y − 1 exact where p_y is close to 1, as it is when nearly all is learned.
+        grad = log_p.exp_().scatter_(-1, index, log_p_y.expm1_()).div_(outputs.shape[-2])
+        return losses, grad.to(outputs.dtype)
+
+
+@dataclass(frozen=True)
+class LabelSmoothing(Loss):
+    """Cross entropy against (1 − smoothing)·onehot + smoothing / C.
+
+    Source: Szegedy et al., "Rethinking the Inception architecture", 2016, section 7.
+
+    Args:
+        smoothing: The share of the target that is spread over all C classes, in [0, 1].
+
+    Raises:
+        SpecError: If the smoothing is out of range or no number.
+
+    Example:
+        >>> print(LabelSmoothing(0.1)(torch.zeros(3, 4), torch.tensor([0, 1, 3])))
+        tensor(1.3863)
+    """
+
+    name = "label-smoothing"
+    smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        _number("smoothing", self.smoothing, 0, 1)
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,)."""
+        log_p = _log_softmax(outputs)
+        log_p_y = log_p.gather(-1, _index(outputs, y)).squeeze(-1)
+        s = self.smoothing
+        return ((s - 1) * log_p_y - s * log_p.mean(-1)).mean(-1)
+
+
+@dataclass(frozen=True)
+class NLL(Loss):
+    """Negative log-likelihood of outputs that are log-probabilities: the mean of −outputs_y.
+
+    Example:
+        >>> print(NLL()(torch.full((3, 4), 0.25).log(), torch.tensor([0, 1, 3])))
+        tensor(1.3863)
+    """
+
+    name = "nll"
+    requires = "log-probabilities"
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,)."""
+        return -_wide(outputs).gather(-1, _index(outputs, y)).squeeze(-1).mean(-1)
+
+    def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradient −onehot / batch."""
+        index = _index(outputs, y)
+        losses = _wide(outputs).gather(-1, index).squeeze(-1).mean(-1).neg_()
+        return losses, torch.zeros_like(outputs).scatter_(-1, index, -1 / outputs.shape[-2])
+
+
+class _OnProbabilities(Loss):
+    """What the quadratic losses share: ½ mean ‖p − onehot‖² + ½ w mean (1 − p_y)²."""
+
+    @abstractmethod
+    def _weight(self, classes: int) -> float:
+        """Return w."""
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,)."""
+        return self._forward(outputs, y)[0]
+
+    def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradient through softmax, p ∘ (e − p·e) / batch."""
+        losses, p, e = self._forward(outputs, y)
+        grad = e.sub_((p * e).sum(-1, keepdim=True)).mul_(p).div_(outputs.shape[-2])
+        return losses, grad.to(outputs.dtype)
+
+    def _forward(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the losses (…,), p, and the gradient e of a sample's loss at its p."""
+        p, index = _wide(outputs).softmax(-1), _index(outputs, y)
+        e_y = p.gather(-1, index) - 1  # (…, batch, 1)
+        e = p.scatter(-1, index, e_y)
+        losses = e.square().sum(-1).mean(-1) / 2
+        if w := self._weight(outputs.shape[-1]):
+            losses = losses + e_y.square().squeeze(-1).mean(-1) * (w / 2)
+            e = e.scatter(-1, index, e_y * (1 + w))
+        return losses, p, e
+
+
+@dataclass(frozen=True)
+class Quadratic(_OnProbabilities):
+    """Quadratic loss: ½ mean ‖p − onehot‖², with p = softmax(outputs).
+
+    Source: Demirkaya, Chen and Oymak, "Exploring the role of loss functions in multiclass
+    classification", 2020.
+
+    Example:
+        >>> p = torch.tensor([[0.3, 0.2, 0.4, 0.1]])
+        >>> print(Quadratic()(p.log(), torch.tensor([2])))  # classes count from 0
+        tensor(0.2500)
+    """
+
+    name = "quadratic"
+
+    def _weight(self, classes: int) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True)
+class CorrectClassQuadratic(_OnProbabilities):
+    """Correct-class quadratic loss: the quadratic loss + ½ w mean (1 − p_y)².
+
+    Source: Demirkaya, Chen and Oymak 2020, which suggests w = √(C − 1) − 1 for C classes.
+
+    Args:
+        weight: w, at least 0; None takes the paper's suggestion.
+
+    Raises:
+        SpecError: If the weight is negative or no number.
+
+    Example:
+        >>> p = torch.tensor([[0.3, 0.2, 0.4, 0.1]])
+        >>> print(CorrectClassQuadratic(1.0)(p.log(), torch.tensor([2])))  # 0.25 + 0.6²/2
+        tensor(0.4300)
+    """
+
+    name = "ccql"
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight is not None:
+            _number("weight", self.weight, 0, math.inf)
+
+    def _weight(self, classes: int) -> float:
+        return math.sqrt(classes - 1) - 1 if self.weight is None else self.weight
+
+
+@dataclass(frozen=True)
+class MSE(Loss):
+    """Mean squared error over the batch and the targets.
+
+    Example:
+        >>> print(MSE()(torch.tensor([[1.0], [3.0]]), torch.tensor([[0.0], [0.0]])))
+        tensor(5.)
+    """
+
+    name = "mse"
+    task = "regression"
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,)."""
+        return _difference(outputs, y).square().mean((-2, -1))
+
+    def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradient 2 (outputs − y) / (batch · targets)."""
+        d = _difference(outputs, y)
+        losses = d.square().mean((-2, -1))
+        return losses, d.mul_(2 / (d.shape[-2] * d.shape[-1])).to(outputs.dtype)
+
+
+@dataclass(frozen=True)
+class Custom(Loss):
+    """Any callable as a loss: (outputs (batch, …), y (batch, …)) to one number, the batch's mean.
+
+    Args:
+        function: The callable; ``nn.Module`` losses are callables too. It sees one member at a
+            time and must be differentiable by autograd.
+
+    Example:
+        >>> loss = Custom(torch.nn.L1Loss())
+        >>> print(loss(torch.ones(2, 3, 1), torch.zeros(3, 1)))  # two members, shared targets
+        tensor([1., 1.])
+    """
+
+    name = "custom"
+    task = "any"
+    function: Callable[[Tensor, Tensor], Tensor]
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,).
+
+        Raises:
+            ModelError: If the callable does not return one number.
+        """
+        if outputs.ndim > 2:
+            shared = y.ndim <= (2 if y.is_floating_point() else 1)
+            own = [y] * len(outputs) if shared else y
+            return torch.stack([self(o, t) for o, t in zip(outputs, own, strict=True)])
+        loss = self.function(outputs, y)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            raise ModelError(
+                f"a loss of shape {tuple(loss.shape)}"
+                if isinstance(loss, Tensor)
+                else f"a loss of type {type(loss).__name__}",
+                "a tensor with one number, the mean over the batch",
+            )
+        return loss.reshape(())
+
+
+LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss
+    for loss in (CrossEntropy, LabelSmoothing, NLL, Quadratic, CorrectClassQuadratic, MSE)
+}
+DEFAULT_LOSS: dict[str, str] = {"classification": CrossEntropy.name, "regression": MSE.name}
+
+
+def build_loss(loss: str | Callable[[Tensor, Tensor], Tensor], **options: float) -> Loss:
+    """Return a loss by name, or any callable as one.
+
+    Args:
+        loss: A name in ``LOSSES``, a callable as in :class:`Custom`, or a Loss, which is returned.
+        **options: Options of the named loss: ``smoothing`` of label-smoothing, ``weight`` of ccql.
+
+    Raises:
+        SpecError: If the name, an option or its value does not exist.
+
+    Example:
+        >>> build_loss("label-smoothing", smoothing=0.2)
+        LabelSmoothing(smoothing=0.2)
+    """
+    if not isinstance(loss, str):
+        if options:
+            raise SpecError(f"options {options} for a callable", "options of a named loss")
+        return loss if isinstance(loss, Loss) else Custom(loss)
+    if loss not in LOSSES:
+        raise SpecError(f"loss {loss!r}", "the name of a loss", nearest(loss, LOSSES))
+    known = list(inspect.signature(LOSSES[loss]).parameters)
+    for option in options:
+        if option not in known:
+            hint = nearest(option, known) if known else f"{loss} has no options"
+            raise SpecError(f"option {option!r} for the loss {loss}", "an option of it", hint)
+    return LOSSES[loss](**options)
+
+
+def _index(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return class indices that gather from ``outputs``: (…, batch, 1)."""
+    return y.expand(outputs.shape[:-1]).unsqueeze(-1)
+
+
+def _wide(outputs: Tensor) -> Tensor:
+    """Return half precision as float32, anything else as it is."""
+    return outputs.float() if outputs.dtype.itemsize < 4 else outputs
+
+
+def _log_softmax(outputs: Tensor) -> Tensor:
+    return torch.log_softmax(_wide(outputs), -1)
+
+
+def _difference(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return outputs − y.
+
+    Raises:
+        ModelError: If a sample's shapes differ; (batch,) − (batch, 1) would broadcast silently.
+    """
+    if y.shape[-2:] != outputs.shape[-2:]:
+        raise ModelError(
+            f"outputs of shape {tuple(outputs.shape)} for targets of shape {tuple(y.shape)}",
+            "targets (batch, targets), one for each output",
+        )
+    return _wide(outputs) - y
+
+
+def _number(option: str, value: Any, low: float, high: float) -> None:
+    """Raise SpecError unless ``value`` is a number in [low, high]."""
+    if type(value) not in {int, float} or not low <= value <= high:
+        raise SpecError(f"{option}={value!r}", f"a number between {low} and {high}")
