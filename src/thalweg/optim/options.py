@@ -1,0 +1,166 @@
+"""Options with a meaning: one declaration feeds validation, the command line and the docs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import SpecError, nearest
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of numbers; an infinite end, and NaN, never belong to it.
+
+    Args:
+        low: Lower end.
+        high: Upper end.
+        ends: ``"[]"``, ``"[)"``, ``"(]"`` or ``"()"``: which ends belong to it.
+
+    Example:
+        >>> 1.0 in Interval(0.0, 1.0, "[)"), float("nan") in Interval(0.0, 1.0)
+        (False, False)
+        >>> str(Interval(0.0, float("inf"), "[)"))
+        '[0, inf)'
+    """
+
+    low: float
+    high: float
+    ends: str = "[]"
+
+    def __contains__(self, x: float) -> bool:
+        """Say whether ``x`` lies in the interval."""
+        above = x >= self.low if self.ends[0] == "[" else x > self.low
+        below = x <= self.high if self.ends[1] == "]" else x < self.high
+        return above and below
+
+    def __str__(self) -> str:
+        """Write the interval as mathematicians do."""
+        return f"{self.ends[0]}{self.low:g}, {self.high:g}{self.ends[1]}"
+
+
+NON_NEGATIVE = Interval(0.0, float("inf"), "[)")
+POSITIVE = Interval(0.0, float("inf"), "()")
+BELOW_ONE = Interval(0.0, 1.0, "[)")
+UNIT = Interval(0.0, 1.0)
+COUNT = Interval(1.0, float("inf"), "[)")
+
+
+class Option(NamedTuple):
+    """What is known about one option.
+
+    Attributes:
+        name: As written in Python, TOML and on the command line.
+        type: ``float``, ``int``, ``bool``, ``tuple`` (of integers), or a class.
+        default: Its value when not given; ``dataclasses.MISSING`` if it must be given.
+        help: One line for people.
+        range: The values allowed; ``None`` where the type says it all.
+    """
+
+    name: str
+    type: type
+    default: Any
+    help: str
+    range: Interval | None
+
+
+def option(kind: type, default: Any, text: str, within: Interval | None = None) -> Any:
+    """Declare one field of a dataclass as an option."""
+    return dataclasses.field(default=default, metadata={"option": (kind, text, within)})
+
+
+def options_of(owner: type) -> list[Option]:
+    """List the options that a dataclass declares, in the order of declaration."""
+    found = []
+    for field in dataclasses.fields(owner):
+        kind, text, within = field.metadata["option"]
+        found.append(Option(field.name, kind, field.default, text, within))
+    return found
+
+
+def check(owner: type, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Check the given options against what ``owner`` declares, and normalise their types.
+
+    Args:
+        owner: A dataclass of options.
+        what: What the owner is called in an error, such as ``"optimizer adam"``.
+        given: Options by name. A float option may be a float64 tensor of shape (K, 1): one value
+            for each of K members.
+
+    Returns:
+        The same options; numbers have become ``int`` or ``float``.
+
+    Raises:
+        SpecError: An option is unknown, missing, of the wrong type, or out of its range.
+    """
+    known = {each.name: each for each in options_of(owner)}
+    for name in given:
+        if name not in known:
+            raise SpecError(f"{name} for {what}", "an option that it has", nearest(name, known))
+    for name, each in known.items():
+        if each.default is MISSING and name not in given:
+            raise SpecError(f"no {name} for {what}", f"{name}: {each.help}")
+    return {name: _value(what, known[name], value) for name, value in given.items()}
+
+
+def _value(what: str, known: Option, value: Any) -> Any:
+    """Return ``value`` in the type of the option, or raise SpecError."""
+    name, kind, within = known.name, known.type, known.range
+    if isinstance(value, Tensor) and kind is float:
+        return _per_member(what, known, value)
+    wrong = SpecError(f"{name}={value!r} for {what}", _expected(known), known.help)
+    if kind is tuple:
+        if not isinstance(value, list | tuple) or not all(_is_int(each) for each in value):
+            raise wrong
+        numbers = value = tuple(value)
+    elif kind is int:
+        if not _is_int(value):
+            raise wrong
+        numbers = (value,)
+    elif kind is float:
+        if not isinstance(value, Real) or isinstance(value, bool):
+            raise wrong
+        value = float(value)
+        numbers = (value,)
+    else:
+        if not isinstance(value, kind):
+            raise wrong
+        numbers = ()
+    if within is not None and not all(each in within for each in numbers):
+        raise wrong
+    return value
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _per_member(what: str, known: Option, value: Tensor) -> Tensor:
+    """Accept a hyperparameter that differs between members."""
+    if value.dtype != torch.float64 or value.dim() != 2 or value.shape[1] != 1:
+        # In float32, 0.9 is 0.89999998: a member would differ from its run alone.
+        raise SpecError(
+            f"{known.name} of {value.dtype} and shape {tuple(value.shape)} for {what}",
+            "a float, or a float64 tensor of shape (K, 1)",
+        )
+    within = known.range
+    if within is not None:
+        bad = [each for each in value.flatten().tolist() if each not in within]
+        if bad:
+            raise SpecError(
+                f"{known.name}={bad[0]!r} for a member of {what}", _expected(known), known.help
+            )
+    return value
+
+
+def _expected(known: Option) -> str:
+    """Describe the values that an option takes."""
+    nouns = {float: "a number", int: "an integer", bool: "true or false", tuple: "integers"}
+    noun = nouns.get(known.type, f"a {known.type.__name__}")
+    return noun if known.range is None else f"{noun} in {known.range}"

@@ -1,0 +1,87 @@
+"""Stochastic gradient descent, with momentum and Nesterov's momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import SpecError
+from thalweg.optim.coefficients import Coefficients
+from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, UNIT, option
+from thalweg.optim.registry import register
+from thalweg.optim.rule import Hyperparameter, Rule, State
+
+
+@register
+@dataclass(frozen=True)
+class SGDRule(Rule):
+    """Gradient descent with momentum (Polyak 1964; Sutskever et al. 2013), in PyTorch's form.
+
+        g ← g + λθ
+        b ← μb + (1 − d)g        (b ← g at the first update)
+        θ ← θ − γ(g + μb)        with Nesterov's momentum
+        θ ← θ − γb               else
+
+    with γ = lr, μ = momentum, d = dampening, λ = weight_decay. Without momentum, b = g and nothing
+    is stored. As the learning rate multiplies the whole of b, a change of it acts on the gradients
+    of the past too, other than in v ← μv − γg, θ ← θ + v.
+    """
+
+    name: ClassVar[str] = "sgd"
+    paper: ClassVar[str] = "Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013 (ICML)"
+
+    lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
+    momentum: Hyperparameter = option(float, 0.0, "share of the last step that goes on", BELOW_ONE)
+    dampening: Hyperparameter = option(float, 0.0, "share of the gradient left out of b", UNIT)
+    weight_decay: Hyperparameter = option(float, 0.0, "L2 penalty, in the gradient", NON_NEGATIVE)
+    nesterov: bool = option(bool, False, "take the gradient ahead, where momentum leads")
+
+    def init(self, theta: Tensor) -> State:
+        """Return b = 0, or nothing if there is no momentum."""
+        return {"b": torch.zeros_like(theta)} if _any(self.momentum) else {}
+
+    def coefficients(self, t: int, h: Mapping[str, float]) -> dict[str, float]:
+        """Return -γ, μ, 1 − d and λ."""
+        plain = t == 0 or h["momentum"] == 0.0
+        return {
+            "-lr": -h["lr"],
+            "mu": h["momentum"],
+            "1-d": 1.0 if plain else 1.0 - h["dampening"],
+            "wd": h["weight_decay"],
+        }
+
+    def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
+        """Move theta and b.
+
+        Raises:
+            SpecError: Momentum was 0 when the state was made, and is not now.
+        """
+        if c.any("wd"):
+            g = torch.addcmul(g, theta, c["wd"])
+        if "b" in state:
+            b = state["b"]
+            b.mul_(c["mu"]).addcmul_(g, c["1-d"])
+            g = torch.addcmul(g, b, c["mu"]) if self.nesterov else b
+        elif c.any("mu"):
+            raise SpecError(
+                "momentum that was 0 at the start and is not now", "momentum > 0 from the start"
+            )
+        theta.addcmul_(g, c["-lr"])
+
+    def check(self) -> None:
+        """Raise SpecError unless Nesterov's momentum has momentum, and no dampening."""
+        if self.nesterov and (not _any(self.momentum) or _any(self.dampening)):
+            raise SpecError(
+                f"nesterov with momentum={self.momentum} and dampening={self.dampening}",
+                "nesterov with momentum > 0 and dampening = 0",
+                "momentum=0.9 is usual",
+            )
+
+
+def _any(x: Hyperparameter) -> bool:
+    """Say whether a hyperparameter is non-zero for some member."""
+    return bool(x.any()) if isinstance(x, Tensor) else x != 0.0
