@@ -1,4 +1,4 @@
-"""What every test shares: where the real data are, and that nothing else of the machine shows."""
+"""What tests and doctests share: where the real data are, and nothing else of the machine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import thalweg  # noqa: F401  # first as a whole: a file that pytest imports alone would come twice
+
 _DATA_VARIABLE = "THALWEG_DATA"
-_BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[2] / "shared" / "data"
+_BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[1] / "shared" / "data"
 
 # Taken out of the environment before any test module is imported: a test that wants the variable
 # sets it, and every other test, and every process that it starts, runs as if there were no data.
