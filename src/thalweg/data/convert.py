@@ -34,7 +34,7 @@ def split_from(source: Any, where: str = "train") -> tuple[Split, tuple[str, ...
     Raises:
         DataError: Empty, ragged or non-numeric data, a NaN, lengths that differ.
     """
-    if isinstance(source, tuple | list) and len(source) == 2:
+    if isinstance(source, tuple) and len(source) == 2:
         x, y = source
         return split_from_arrays(x, y, where), ()
     if not hasattr(source, "__getitem__") or not hasattr(source, "__len__"):
@@ -95,7 +95,7 @@ def split_from_arrays(x: Any, y: Any, where: str = "train") -> Split:
 def _tensor(values: Any, where: str) -> Tensor:
     """Return values of any real type as a tensor."""
     if isinstance(values, Tensor):
-        tensor = values.detach()
+        tensor = values.detach().cpu()
     else:
         try:
             array = np.asarray(values)
@@ -103,7 +103,8 @@ def _tensor(values: Any, where: str) -> Tensor:
             array = np.empty(0, object)
         if array.dtype.kind not in "biuf":
             raise DataError(f"{where} of type {array.dtype}", "an array of real numbers")
-        tensor = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+        native = array.dtype.newbyteorder("=")
+        tensor = torch.from_numpy(np.require(array, native, ["C_CONTIGUOUS", "WRITEABLE"]))
     if tensor.is_complex():
         raise DataError(f"{where} of type {tensor.dtype}", "real numbers")
     return tensor
@@ -123,11 +124,7 @@ def _finite(values: Tensor, where: str) -> Tensor:
     copied = values.to(torch.float32, copy=True)
     bad = ~copied.isfinite()
     if bad.any():
-        first = (
-            bad.flatten(1).any(dim=1).nonzero()[0].item()
-            if bad.ndim > 1
-            else bad.nonzero()[0].item()
-        )
+        first = int(bad.reshape(len(bad), -1).any(dim=1).nonzero()[0])
         raise DataError(
             f"{int(bad.sum())} values in {where} that are NaN or infinite, first in sample {first}",
             "finite numbers that fit float32",

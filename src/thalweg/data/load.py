@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from thalweg.data.convert import split_from, split_from_arrays
 from thalweg.data.dataset import Data
 from thalweg.data.image_folder import read_image_folder
 from thalweg.data.named import NAMED_SETS, NamedSet, named_set
 from thalweg.data.normalize import Normalization
-from thalweg.data.split import Split
+from thalweg.data.objects import data_from_objects
 from thalweg.errors import DataError, SpecError
 
 
@@ -83,14 +83,21 @@ def load_data(
         >>> load_data((torch.rand(9, 4), [0, 1, 2] * 3), test=3, stratified=True).test.y.bincount()
         tensor([1, 1, 1])
     """
-    options = {"folder": folder, "noise": noise, "size": size, "classes": classes}
+    # What not every source takes, each with the value that asks for nothing.
+    options: dict[str, tuple[Any, Any]] = {
+        "folder": (folder, None),
+        "noise": (noise, 0),
+        "size": (size, None),
+        "classes": (tuple(classes), ()),
+    }
     place = _device(device)
     entry = None
     if isinstance(source, Data):
-        options |= {"val": val, "test": test, "subset": subset, "label_noise": label_noise}
-        options |= {"normalize": normalize != "default", "pixels": pixels != "intact"}
+        options |= {"val": (val, None), "test": (test, None), "subset": (subset, None)}
+        options |= {"normalize": (normalize, "default"), "pixels": (pixels, "intact")}
+        options |= {"label_noise": (label_noise, 0)}
         _refuse(options, (), "a Data", "use its methods split, subset, normalize and corrupt")
-        return source.to(place)
+        return source if source.train.x.device == place else source.to(place)
     if isinstance(source, str) and (source in NAMED_SETS or not Path(source).is_dir()):
         entry = named_set(source)
         takes = ("folder",) * (entry.collection is not None) + ("noise",) * entry.noisy
@@ -101,7 +108,7 @@ def load_data(
         data = _from_folder(Path(source), size)
     else:
         _refuse(options, ("classes",), "arrays or a Dataset")
-        data = _from_objects(source, tuple(classes))
+        data = data_from_objects(source, tuple(classes))
     by_class = stratified
     if entry is not None and entry.test is not None and test is None:
         test, by_class = entry.test, stratified or entry.stratified
@@ -124,14 +131,14 @@ def _device(device: torch.device | str) -> torch.device:
         raise SpecError(f"device={str(device)!r}", "a device of this machine", reason) from None
 
 
-def _refuse(options: Mapping[str, Any], takes: Sequence[str], source: str, hint: str = "") -> None:
+def _refuse(
+    options: Mapping[str, tuple[Any, Any]], takes: Sequence[str], source: str, hint: str = ""
+) -> None:
     """Refuse options that are set and that the source does not take."""
-    for name, value in options.items():
-        is_set = value is not None and value not in (0, False, ())
-        if is_set and name not in takes:
-            raise SpecError(
-                f"{name}={value!r} for {source}", f"no {name}, which it does not take", hint
-            )
+    for name, (value, unset) in options.items():
+        if value != unset and name not in takes:
+            expected = f"no {name}, which it does not take"
+            raise SpecError(f"{name}={value!r} for {source}", expected, hint)
 
 
 def _named(entry: NamedSet, folder: str | Path | None, noise: float, seed: int) -> Data:
@@ -149,72 +156,6 @@ def _from_folder(folder: Path, size: int | Sequence[int] | None) -> Data:
             f"size={size!r}", "a height and a width in pixels", "size=28, size=[28, 32]"
         )
     arrays, classes = read_image_folder(folder, shape)
-    splits = {name: split_from_arrays(x, y, name) for name, (x, y) in arrays.items()}
-    return _data(folder.resolve().name, splits, classes, "computed")
-
-
-def _from_objects(source: Any, classes: tuple[str, ...]) -> Data:
-    """Make data of a pair, a Dataset, or a mapping of splits to such."""
-    sources = dict(source) if isinstance(source, Mapping) else {"train": source}
-    if "validation" in sources:  # as Hugging Face calls it
-        sources["val"] = sources.pop("validation")
-    if "train" not in sources or not sources.keys() <= {"train", "val", "test"}:
-        keys = ", ".join(map(str, sources))
-        raise DataError(f"a mapping with {keys or 'nothing'}", "train, and perhaps val and test")
-    splits: dict[str, Split] = {}
-    names: tuple[str, ...] = ()
-    for name, part in sources.items():
-        splits[name], found = split_from(part, name)
-        names = names or found
-    first = splits["train"]
-    for name, split in splits.items():
-        if split.x.shape[1:] != first.x.shape[1:] or _width(split) != _width(first):
-            raise DataError(
-                f"{name} samples {tuple(split.x.shape[1:])} with {_width(split)}",
-                f"{tuple(first.x.shape[1:])} with {_width(first)}, as in train",
-            )
-    if first.y.is_floating_point():
-        return _data("arrays", splits, (), "none")
-    return _data("arrays", splits, _classes(splits, classes or names), "none")
-
-
-def _data(name: str, splits: Mapping[str, Split], classes: tuple[str, ...], customary: str) -> Data:
-    return Data(
-        name,
-        "classification" if classes else "regression",
-        splits["train"],
-        splits.get("val"),
-        splits.get("test"),
-        classes,
-        customary=customary,
+    return replace(
+        data_from_objects(arrays, classes), name=folder.resolve().name, customary="computed"
     )
-
-
-def _width(split: Split) -> str:
-    return f"{split.y.shape[1]} targets" if split.y.is_floating_point() else "labels"
-
-
-def _classes(splits: Mapping[str, Split], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the classes, once the labels are known to fit them."""
-    for name, split in splits.items():
-        outside = split.y < 0
-        if names:
-            outside |= split.y >= len(names)
-        if outside.any():
-            first = int(outside.nonzero()[0])
-            raise DataError(
-                f"label {int(split.y[first])} of {name} sample {first}",
-                f"labels from 0 to {len(names) - 1}" if names else "labels from 0",
-                "number the classes from 0",
-            )
-    if names:
-        return names
-    present = torch.unique(torch.cat([split.y for split in splits.values()]))
-    if int(present[-1]) != len(present) - 1:
-        missing = int((present != torch.arange(len(present))).nonzero()[0])
-        raise DataError(
-            f"labels up to {int(present[-1])} of which none is {missing}",
-            "labels from 0 without gaps",
-            "number the classes from 0, or name all of them with classes=[...]",
-        )
-    return tuple(map(str, range(len(present))))

@@ -26,7 +26,7 @@ def part_size(name: str, value: float, n: int) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SpecError(f"{name}={value!r}", "a fraction below 1 or a count")
-    if not value >= 0 or (value > 1 and value != int(value)):
+    if not value >= 0 or (value > 1 and value % 1 != 0):
         raise SpecError(f"{name}={value}", "a fraction below 1 or a whole count, not negative")
     size = round(value * n) if value < 1 else int(value)
     if size > n:

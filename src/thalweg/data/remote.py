@@ -7,13 +7,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-
-import pooch
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from typing import TYPE_CHECKING
 
 from thalweg.data.idx import uncompressed
 from thalweg.errors import DataError, DownloadError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _TIMEOUT = 30.0  # seconds without an answer before the next mirror is asked
 
@@ -156,6 +156,10 @@ def _fetch(file: RemoteFile, collection: Collection, path: Path) -> Path:
 
 def _copy(url: str, path: Path, label: str) -> None:
     """Copy what a URL has into a file, with a progress bar on a terminal."""
+    import pooch
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -173,17 +177,10 @@ class _Bar:
 
     def __init__(self, progress: Progress, label: str) -> None:
         self._progress, self._task = progress, progress.add_task(label, total=None)
-
-    @property
-    def total(self) -> float | None:
-        return self._progress.tasks[self._task].total
-
-    @total.setter
-    def total(self, size: int) -> None:
-        self._progress.update(self._task, total=size or None)
+        self.total = 0
 
     def update(self, size: int) -> None:
-        self._progress.advance(self._task, size)
+        self._progress.update(self._task, total=self.total or None, advance=size)
 
     def reset(self) -> None:
         self._progress.update(self._task, completed=0)
@@ -205,6 +202,8 @@ def _layouts(root: Path, collection: Collection) -> list[Path]:
 
 
 def _cache() -> Path:
+    import pooch
+
     return Path(pooch.os_cache("thalweg"))
 
 
