@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from thalweg.nn.fit import check_fit
 from thalweg.nn.init import INITS, Scheme, initialize
 from thalweg.nn.layers import DropBlock2d, Residual
 from thalweg.nn.losses import DEFAULT_LOSS, LOSSES, Loss, build_loss
 from thalweg.nn.mlp import ACTIVATIONS, NORMS, OUTPUTS, mlp
 from thalweg.nn.models import MODELS, Model, build, find_model
+from thalweg.nn.summary import summary
 
 __all__ = [
     "ACTIVATIONS",
@@ -23,7 +25,9 @@ __all__ = [
     "Scheme",
     "build",
     "build_loss",
+    "check_fit",
     "find_model",
     "initialize",
     "mlp",
+    "summary",
 ]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import ModelError, SpecError, nearest
+from thalweg.nn.softmax import log_softmax, softmax
 
 
 class Loss(ABC):
@@ -65,17 +66,17 @@ class CrossEntropy(Loss):
 
     def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the losses (…,)."""
-        log_p = _log_softmax(outputs)
+        log_p = log_softmax(_wide(outputs))
         return -log_p.gather(-1, _index(outputs, y)).squeeze(-1).mean(-1)
 
     def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the losses and their gradient (p − onehot) / batch."""
-        log_p, index = _log_softmax(outputs), _index(outputs, y)
+        log_p, index = log_softmax(_wide(outputs)), _index(outputs, y)
         log_p_y = log_p.gather(-1, index)  # (…, batch, 1)
         losses = log_p_y.squeeze(-1).mean(-1).neg_()
         # expm1 keeps p_y − 1 exact where p_y is close to 1, as it is when nearly all is learned.
         grad = log_p.exp_().scatter_(-1, index, log_p_y.expm1_()).div_(outputs.shape[-2])
-        return losses, grad.to(outputs.dtype)
+        return losses, _like(grad, outputs)
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class LabelSmoothing(Loss):
 
     def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the losses (…,)."""
-        log_p = _log_softmax(outputs)
+        log_p = log_softmax(_wide(outputs))
         log_p_y = log_p.gather(-1, _index(outputs, y)).squeeze(-1)
         s = self.smoothing
         return ((s - 1) * log_p_y - s * log_p.mean(-1)).mean(-1)
@@ -147,17 +148,17 @@ class _OnProbabilities(Loss):
         """Return the losses and their gradient through softmax, p ∘ (e − p·e) / batch."""
         losses, p, e = self._forward(outputs, y)
         grad = e.sub_((p * e).sum(-1, keepdim=True)).mul_(p).div_(outputs.shape[-2])
-        return losses, grad.to(outputs.dtype)
+        return losses, _like(grad, outputs)
 
     def _forward(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the losses (…,), p, and the gradient e of a sample's loss at its p."""
-        p, index = _wide(outputs).softmax(-1), _index(outputs, y)
+        p, index = softmax(_wide(outputs)), _index(outputs, y)
         e_y = p.gather(-1, index) - 1  # (…, batch, 1)
-        e = p.scatter(-1, index, e_y)
+        e = p.clone().scatter_(-1, index, e_y)  # clone keeps the layout, scatter would not
         losses = e.square().sum(-1).mean(-1) / 2
         if w := self._weight(outputs.shape[-1]):
             losses = losses + e_y.square().squeeze(-1).mean(-1) * (w / 2)
-            e = e.scatter(-1, index, e_y * (1 + w))
+            e = e.clone().scatter_(-1, index, e_y * (1 + w))
         return losses, p, e
 
 
@@ -316,8 +317,9 @@ def _wide(outputs: Tensor) -> Tensor:
     return outputs.float() if outputs.dtype.itemsize < 4 else outputs
 
 
-def _log_softmax(outputs: Tensor) -> Tensor:
-    return torch.log_softmax(_wide(outputs), -1)
+def _like(grad: Tensor, outputs: Tensor) -> Tensor:
+    """Return ``grad`` in the type of ``outputs``, and contiguous."""
+    return grad.to(outputs.dtype).contiguous()
 
 
 def _difference(outputs: Tensor, y: Tensor) -> Tensor:

@@ -37,6 +37,12 @@ class Model:
     options: Mapping[str, Any] = field(default_factory=dict)
     init: str = "default"
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names of its options."""
+        arguments = inspect.signature(self.make).parameters.values()
+        return tuple(a.name for a in arguments if a.kind is a.KEYWORD_ONLY)
+
 
 def build(
     name: str,
@@ -73,11 +79,9 @@ def build(
         torch.Size([5, 10])
     """
     model = find_model(name)
-    arguments = inspect.signature(model.make).parameters.values()
-    known = [a.name for a in arguments if a.kind is a.KEYWORD_ONLY]
     for option in options:
-        if option not in known:
-            hint = nearest(option, known) if known else f"{name} has no options"
+        if option not in model.known:
+            hint = nearest(option, model.known) if model.known else f"{name} has no options"
             raise SpecError(f"option {option!r} for the model {name}", "an option of it", hint)
     if not all(type(size) is int and size > 0 for size in (*input_shape, out_features)):
         raise ModelError(
