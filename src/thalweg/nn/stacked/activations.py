@@ -1,0 +1,132 @@
+"""Activations of K networks: elementwise, so the member axis is one axis more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from thalweg.nn.softmax import log_softmax
+from thalweg.nn.stacked.layer import Context, Layer
+
+aten = torch.ops.aten
+
+
+class ReLU(Layer):
+    """max(x, 0), in place where nobody needs x again."""
+
+    kept = ("y",)
+
+    def __init__(self, context: Context, *, inplace: bool) -> None:
+        super().__init__(context)
+        self.inplace = inplace
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        y = x if self.inplace else self.buffer("y", x.shape, x)[0]
+        torch.clamp_min(x, 0, out=y)
+        if train:
+            self.y = y
+        return y
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        if not need_input:
+            return None
+        gx: Tensor = aten.threshold_backward.grad_input(g, self.y, 0, grad_input=g)
+        return gx
+
+
+class FromOutput(Layer):
+    """An activation whose derivative follows from its output: tanh and the sigmoid."""
+
+    kept = ("y",)
+
+    def __init__(
+        self, context: Context, function: Callable[..., Tensor], derivative: Callable[..., Tensor]
+    ) -> None:
+        super().__init__(context)
+        self.function, self.derivative = function, derivative
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        y, ys = self.buffer("y", x.shape, x)
+        # A member at a time: the last few numbers of a call are not rounded as the others are.
+        for part, place in zip(x.unbind(0), ys, strict=True):
+            self.function(part, out=place)
+        if train:
+            self.y = y
+        return y
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        return self.derivative(g, self.y, grad_input=g) if need_input else None
+
+
+tanh = partial(FromOutput, function=torch.tanh, derivative=aten.tanh_backward.grad_input)
+sigmoid = partial(FromOutput, function=torch.sigmoid, derivative=aten.sigmoid_backward.grad_input)
+
+
+class Mish(Layer):
+    """x·tanh(softplus x) (Misra 2019, arXiv:1908.08681), through one exponential.
+
+    With e = exp x and n = e² + 2e: tanh(softplus x) = n/(n + 2), and the derivative is
+    (n(n + 2) + 4x e(1 + e))/(n + 2)². x is capped at 20 inside the exponential, where both are 1
+    to float32's last bit. Walks blocks that stay in the cache; in double precision the cap is 40.
+    """
+
+    kept = ("d",)
+
+    BLOCK = 3 << 15
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        y = self.buffer("y", x.shape, x)[0]
+        d = self.buffer("d", x.shape, x)[0] if train else None
+        cap = 20.0 if x.dtype == torch.float32 else 40.0
+        x_flat, y_flat = x.reshape(-1), y.view(-1)
+        d_flat = None if d is None else d.view(-1)
+        for start in range(0, x_flat.numel(), self.BLOCK):
+            part = slice(start, start + self.BLOCK)
+            xb, yb = x_flat[part], y_flat[part]
+            e, n = (self.buffer(tag, xb.shape, xb)[0] for tag in ("e", "n"))
+            torch.clamp_max(xb, cap, out=e).exp_()
+            torch.addcmul(e, e, e, out=n).add_(e)  # n = e² + 2e
+            if d_flat is not None:
+                q = self.buffer("q", xb.shape, xb)[0]
+                db = torch.addcmul(e, e, e, out=d_flat[part]).mul_(xb)  # x e(1 + e)
+                torch.add(n, 2, out=q).reciprocal_()
+                torch.mul(n, q, out=n)  # tanh(softplus x)
+                torch.mul(xb, n, out=yb)
+                db.mul_(q).mul_(q)
+                torch.add(n, db, alpha=4, out=db)
+            else:
+                torch.add(n, 2, out=e)
+                torch.div(n, e, out=n)
+                torch.mul(xb, n, out=yb)
+        if d is not None:
+            self.d = d
+        return y
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        return g.mul_(self.d) if need_input else None
+
+
+class LogSoftmax(Layer):
+    """Logarithms of probabilities over the module's ``dim``, which counts without the members."""
+
+    kept = ("y",)
+
+    def __init__(self, context: Context, dim: int) -> None:
+        super().__init__(context)
+        self.axis = dim + (dim >= 0)
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        last = self.axis in (-1, x.ndim - 1)
+        y = log_softmax(x) if last else torch.log_softmax(x, self.axis)
+        if train:
+            self.y = y
+        return y
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        if not need_input:
+            return None
+        gx: Tensor = aten._log_softmax_backward_data(g, self.y, self.axis, g.dtype)
+        return gx

@@ -1,0 +1,110 @@
+"""Convolution and pooling of K networks."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.nn.stacked.layer import Context, Layer, each_member
+
+aten = torch.ops.aten
+
+
+class Conv2d(Layer):
+    """Two-dimensional convolution, one call a member.
+
+    Args:
+        context: What the stack shares.
+        module: The layer that is stacked: its stride, padding, dilation and groups.
+        weight: (K, out, in/groups, height, width), and its gradient's place.
+        bias: (K, out) or None, and its gradient's place.
+    """
+
+    kept = ("x", "w")
+
+    def __init__(
+        self,
+        context: Context,
+        module: nn.Conv2d,
+        weight: Tensor,
+        weight_grad: Tensor,
+        bias: Tensor | None,
+        bias_grad: Tensor | None,
+    ) -> None:
+        super().__init__(context)
+        padding = module.padding
+        assert not isinstance(padding, str)  # such layers are left to autograd
+        self.convolve = partial(
+            torch.convolution,
+            stride=module.stride,
+            padding=padding,
+            dilation=module.dilation,
+            transposed=False,
+            output_padding=(0, 0),
+            groups=module.groups,
+        )
+        self.geometry = (module.stride, padding, module.dilation, False, (0, 0), module.groups)
+        self.weight, self.weight_grad = list(weight.unbind(0)), list(weight_grad.unbind(0))
+        nothing: list[Tensor | None] = [None] * context.members
+        self.bias = nothing if bias is None else list(bias.unbind(0))
+        self.bias_grad = nothing if bias_grad is None else list(bias_grad.unbind(0))
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        precision = self.context.precision
+        xs = [part.to(precision) for part in each_member(x, self.context.members)]
+        ws = [w.to(precision) for w in self.weight]
+        bs = [b if b is None else b.to(precision) for b in self.bias]
+        ys = [self.convolve(*operands).to(x.dtype) for operands in zip(xs, ws, bs, strict=True)]
+        if train:
+            self.x, self.w = xs, ws
+        return ys[0].unsqueeze(0) if len(ys) == 1 else torch.stack(ys)
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        gxs = []
+        for k, (gk, x, w) in enumerate(zip(g.unbind(0), self.x, self.w, strict=True)):
+            bias_grad = self.bias_grad[k]
+            has_bias = bias_grad is not None
+            gx, gw, gb = aten.convolution_backward(
+                gk.to(x.dtype), x, w, [w.shape[0]] if has_bias else None, *self.geometry,
+                [need_input, True, has_bias],
+            )  # fmt: skip
+            self.weight_grad[k].copy_(gw)
+            if bias_grad is not None:
+                bias_grad.copy_(gb)
+            if need_input:
+                gxs.append(gx.to(g.dtype))
+        if not need_input:
+            return None
+        return gxs[0].unsqueeze(0) if len(gxs) == 1 else torch.stack(gxs)
+
+
+class MaxPool2d(Layer):
+    """The maximum of each window; members are samples of one larger batch."""
+
+    kept = ("x", "indices")
+
+    def __init__(self, context: Context, module: nn.MaxPool2d) -> None:
+        super().__init__(context)
+        stride = module.kernel_size if module.stride is None else module.stride
+        sizes = (module.kernel_size, stride, module.padding, module.dilation)
+        pairs = [[size, size] if isinstance(size, int) else list(size) for size in sizes]
+        self.geometry = (*pairs, module.ceil_mode)
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        flat = x.flatten(0, 1)
+        y, indices = aten.max_pool2d_with_indices(flat, *self.geometry)
+        if train:
+            self.x, self.indices = flat, indices
+        members: Tensor = y.unflatten(0, x.shape[:2])
+        return members
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        if not need_input:
+            return None
+        gx = aten.max_pool2d_with_indices_backward(
+            g.flatten(0, 1), self.x, *self.geometry, self.indices
+        )
+        members: Tensor = gx.unflatten(0, g.shape[:2])
+        return members

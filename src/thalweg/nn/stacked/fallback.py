@@ -1,0 +1,81 @@
+"""Any module at all: K copies of it, differentiated by autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Generator, Tensor, nn
+
+from thalweg.nn.stacked.layer import Context, Layer, each_member
+
+
+@contextmanager
+def _draws_from(generator: Generator | None) -> Iterator[None]:
+    """Let a module that draws from torch's global generator draw from this one instead."""
+    if generator is None:
+        yield
+        return
+    default = torch.default_generator
+    if generator.device.type != "cpu":
+        default = torch.get_device_module(generator.device).default_generators[
+            generator.device.index or 0
+        ]
+    kept = default.get_state()
+    default.set_state(generator.get_state())
+    try:
+        yield
+    finally:
+        generator.set_state(default.get_state())
+        default.set_state(kept)
+
+
+class Autograd(Layer):
+    """Members that keep their own module; parameters and gradients live in the stack's storage.
+
+    Args:
+        context: What the stack shares.
+        modules: K copies of the module, whose trainable parameters and their ``grad`` are views of
+            the stack's tensors.
+    """
+
+    kept = ("x", "y")
+
+    def __init__(self, context: Context, modules: Sequence[nn.Module]) -> None:
+        super().__init__(context)
+        self.modules = modules
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        reduced = self.context.precision != x.dtype
+        self.x, ys = [], []
+        parts = each_member(x, self.context.members)
+        generators: Sequence[Generator | None] = self.context.generators
+        generators = generators or [None] * self.context.members
+        for module, part, generator in zip(self.modules, parts, generators, strict=True):
+            module.train(train)
+            # A copy, because neither the module nor the tape may see the stack's reused buffers.
+            leaf = part.detach().clone().requires_grad_(train and part.is_floating_point())
+            with (
+                _draws_from(generator if train else None),
+                torch.set_grad_enabled(train),
+                torch.autocast(x.device.type, self.context.precision, enabled=reduced),
+            ):
+                ys.append(module(leaf))
+            self.x.append(leaf)
+        self.y = ys if train else []
+        return torch.stack(
+            [y.detach().to(x.dtype) if x.is_floating_point() else y.detach() for y in ys]
+        )
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        for module, y, gk in zip(self.modules, self.y, g.unbind(0), strict=True):
+            for parameter in module.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.zero_()
+            if y.requires_grad:
+                torch.autograd.backward(y, gk.to(y.dtype))
+        self.y = []
+        if not need_input:
+            return None
+        return torch.stack([torch.zeros_like(x) if x.grad is None else x.grad for x in self.x])

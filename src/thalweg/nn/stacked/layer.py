@@ -1,0 +1,69 @@
+"""What every stacked layer is: K copies of one layer, with a hand-written backward pass."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+State = dict[str, Tensor]
+"""Tensors of one layer by name, the members along the first axis."""
+
+
+@dataclass
+class Context:
+    """What the layers of one stack share."""
+
+    members: int
+    precision: torch.dtype
+    generators: Sequence[Generator]
+
+
+class Layer(ABC):
+    """K copies of one layer.
+
+    Tensors between layers have shape (K, batch, …); a leading axis of 1 is shared by all members.
+    ``forward`` keeps what ``backward`` needs. ``backward`` writes the gradients of the layer's
+    parameters, replacing what was there, and returns the gradient of its input. Both may overwrite
+    the tensor that they are given, except the network's own input, and return buffers that the next
+    call overwrites.
+    """
+
+    kept: tuple[str, ...] = ()
+    """Attributes that forward leaves for backward."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._buffers: dict[tuple[object, ...], tuple[Tensor, list[Tensor]]] = {}
+
+    @abstractmethod
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        """Map (K or 1, batch, …) to (K or 1, batch, …)."""
+
+    @abstractmethod
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        """Map the output's gradient to the input's; None when it is not needed."""
+
+    def release(self) -> None:
+        """Give back the memory of buffers and of what forward has kept."""
+        self._buffers.clear()
+        for name in self.kept:
+            vars(self).pop(name, None)
+
+    def buffer(self, tag: str, shape: Sequence[int], like: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return a reusable tensor and its members' views along the first axis."""
+        key = (tag, *shape)
+        found = self._buffers.get(key)
+        if found is None:
+            tensor = torch.empty(tuple(shape), dtype=like.dtype, device=like.device)
+            found = self._buffers[key] = (tensor, list(tensor.unbind(0)))
+        return found
+
+
+def each_member(x: Tensor, members: int) -> Sequence[Tensor]:
+    """Return the K members' parts of ``x``, repeating the one part that all share."""
+    parts = x.unbind(0)
+    return parts if len(parts) == members else parts * members

@@ -1,0 +1,72 @@
+"""K linear layers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from thalweg.nn import kernels
+from thalweg.nn.stacked.layer import Context, Layer, each_member
+
+
+class Linear(Layer):
+    """y = x Wᵀ + b, one matrix product a member, as the member alone would compute it.
+
+    Args:
+        context: What the stack shares.
+        weight: (K, out, in), and its gradient's place.
+        bias: (K, out) or None, and its gradient's place.
+    """
+
+    kept = ("x", "w")
+
+    def __init__(
+        self,
+        context: Context,
+        weight: Tensor,
+        weight_grad: Tensor,
+        bias: Tensor | None,
+        bias_grad: Tensor | None,
+    ) -> None:
+        super().__init__(context)
+        self.out = weight.shape[1]
+        self.weight, self.weight_grad = list(weight.unbind(0)), list(weight_grad.unbind(0))
+        nothing: list[Tensor | None] = [None] * context.members
+        self.bias = nothing if bias is None else list(bias.unbind(0))
+        self.bias_grad = nothing if bias_grad is None else list(bias_grad.unbind(0))
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        members, precision = self.context.members, self.context.precision
+        y, ys = self.buffer("y", (members, x.shape[1], self.out), self.weight[0])
+        xs = each_member(x if x.dtype == precision else x.to(precision), members)
+        ws = [w.to(precision) for w in self.weight] if precision != y.dtype else self.weight
+        results = [
+            kernels.linear(*operands) for operands in zip(xs, ws, self.bias, ys, strict=True)
+        ]
+        if train:
+            self.x, self.w = xs, ws
+        return _gather(y, ys, results)
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        gs = g.unbind(0)
+        for gk, bias_grad in zip(gs, self.bias_grad, strict=True):
+            if bias_grad is not None:
+                torch.sum(gk, 0, out=bias_grad)
+        if g.dtype != self.context.precision:
+            gs = g.to(self.context.precision).unbind(0)
+        for gk, x, weight_grad in zip(gs, self.x, self.weight_grad, strict=True):
+            kernels.grad_weight(gk, x, weight_grad)
+        if not need_input:
+            return None
+        gx, gxs = self.buffer("gx", (len(gs), *self.x[0].shape), g)
+        return _gather(gx, gxs, [kernels.grad_input(*o) for o in zip(gs, self.w, gxs, strict=True)])
+
+
+def _gather(buffer: Tensor, places: list[Tensor], results: list[Tensor]) -> Tensor:
+    """Return the members' results as one tensor, wherever the kernels have put them."""
+    if len(results) == 1:
+        return buffer if results[0] is places[0] else results[0].unsqueeze(0)
+    for place, result in zip(places, results, strict=True):
+        if place is not result:
+            place.copy_(result)
+    return buffer

@@ -1,0 +1,86 @@
+"""Batch normalisation of K networks (Ioffe & Szegedy 2015, arXiv:1502.03167)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.errors import ModelError
+from thalweg.nn.stacked.layer import Context, Layer, State, each_member
+
+
+class BatchNorm(Layer):
+    """Each member is normalised by its own batch and keeps its own running statistics.
+
+    Args:
+        context: What the stack shares.
+        module: The layer that is stacked: its momentum, eps and whether it is affine and tracks.
+        parameters: ``weight`` and ``bias``, (K, channels) each; empty when not affine.
+        grads: Their gradients' places, by the same names.
+        buffers: ``running_mean`` and ``running_var``, (K, channels), ``num_batches_tracked``, (K,);
+            empty when the layer does not track.
+    """
+
+    kept = ("x", "statistics")
+
+    def __init__(
+        self,
+        context: Context,
+        module: nn.BatchNorm1d | nn.BatchNorm2d,
+        parameters: State,
+        grads: State,
+        buffers: State,
+    ) -> None:
+        super().__init__(context)
+        self.momentum, self.eps = module.momentum, module.eps
+        nothing: list[Tensor | None] = [None] * context.members
+
+        def members(tensors: State, name: str) -> list[Tensor | None]:
+            return list(tensors[name].unbind(0)) if name in tensors else nothing
+
+        self.weight, self.bias = members(parameters, "weight"), members(parameters, "bias")
+        self.weight_grad, self.bias_grad = members(grads, "weight"), members(grads, "bias")
+        self.mean, self.var = members(buffers, "running_mean"), members(buffers, "running_var")
+        self.tracked = buffers.get("num_batches_tracked")
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        by_batch = train or self.tracked is None
+        xs = each_member(x, self.context.members)
+        if train and xs[0].numel() == xs[0].shape[1]:
+            raise ModelError(
+                "a batch of one sample in batch normalisation",
+                "two or more, whose spread can be measured",
+                "choose another batch_size, or drop_last=true",
+            )
+        momentum = self._count() if train and self.tracked is not None else 0.0
+        results = [
+            torch.native_batch_norm(*operands, by_batch, momentum, self.eps)
+            for operands in zip(xs, self.weight, self.bias, self.mean, self.var, strict=True)
+        ]
+        if train:
+            self.x, self.statistics = xs, [(mean, invstd) for _, mean, invstd in results]
+        ys = [y for y, _, _ in results]
+        return ys[0].unsqueeze(0) if len(ys) == 1 else torch.stack(ys)
+
+    def _count(self) -> float:
+        """Count the batch; without a momentum the running statistics are plain averages."""
+        assert self.tracked is not None
+        self.tracked.add_(1)
+        return 1.0 / float(self.tracked[0]) if self.momentum is None else self.momentum
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        gs = g.unbind(0)
+        gxs = []
+        for k, (gk, xk, (mean, invstd)) in enumerate(zip(gs, self.x, self.statistics, strict=True)):
+            affine = self.weight[k] is not None
+            gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
+                gk, xk, self.weight[k], self.mean[k], self.var[k], mean, invstd,
+                True, self.eps, [need_input, affine, affine],
+            )  # fmt: skip
+            for grad, new in ((self.weight_grad[k], gw), (self.bias_grad[k], gb)):
+                if grad is not None:
+                    grad.copy_(new)
+            gxs.append(gx)
+        if not need_input:
+            return None
+        return gxs[0].unsqueeze(0) if len(gxs) == 1 else torch.stack(gxs)

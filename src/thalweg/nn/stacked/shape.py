@@ -1,0 +1,103 @@
+"""Layers that move or drop numbers, and the chain that holds the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from thalweg.nn.stacked.layer import Context, Layer
+
+
+class Flatten(Layer):
+    """Flatten the axes from the module's ``start_dim`` on, which counts without the member axis."""
+
+    def __init__(self, context: Context, module: nn.Flatten) -> None:
+        super().__init__(context)
+        start, end = module.start_dim, module.end_dim
+        self.axes = (start + (start >= 0), end + (end >= 0))
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        self.shape = x.shape
+        return x.flatten(*self.axes)
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        return g.reshape(g.shape[0], *self.shape[1:]) if need_input else None
+
+
+class Dropout(Layer):
+    """Zero each number with probability p, scale the others by 1/(1 − p); masks a member.
+
+    Srivastava et al. 2014. Every member draws from its own generator, as it would alone.
+    """
+
+    kept = ("mask",)
+
+    def __init__(self, context: Context, p: float) -> None:
+        super().__init__(context)
+        self.p = p
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        if not train or self.p == 0:
+            self.mask = None
+            return x
+        shape = (self.context.members, *x.shape[1:])
+        self.mask, masks = self.buffer("mask", shape, x)
+        for mask, generator in zip(masks, self.context.generators, strict=True):
+            mask.bernoulli_(1 - self.p, generator=generator)
+        self.mask.mul_(1 / (1 - self.p) if self.p < 1 else 0)
+        return torch.mul(x, self.mask, out=self.buffer("y", shape, x)[0])
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        if not need_input:
+            return None
+        return g if self.mask is None else g.mul_(self.mask)
+
+
+class Chain(Layer):
+    """Layers one after the other."""
+
+    def __init__(self, context: Context, layers: Sequence[Layer]) -> None:
+        super().__init__(context)
+        self.layers = layers
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        for layer in self.layers:
+            x = layer.forward(x, train=train)
+        return x
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        gradient: Tensor | None = g
+        for place, layer in reversed(list(enumerate(self.layers))):
+            assert gradient is not None
+            # Nothing below the first layer wants a gradient: not the data, unless it is asked for.
+            gradient = layer.backward(gradient, need_input=need_input or place > 0)
+        return gradient
+
+    def release(self) -> None:
+        for layer in self.layers:
+            layer.release()
+
+
+class Residual(Layer):
+    """x + block(x), or projection(x) + block(x) where the shapes differ (He et al. 2015)."""
+
+    def __init__(self, context: Context, block: Layer, projection: Layer | None) -> None:
+        super().__init__(context)
+        self.block, self.projection = block, projection
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        shortcut = x if self.projection is None else self.projection.forward(x, train=train)
+        return shortcut + self.block.forward(x, train=train)
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        through = g.clone()  # both ways may overwrite what they are given
+        gx = self.block.backward(through, need_input=need_input)
+        side = g if self.projection is None else self.projection.backward(g, need_input=need_input)
+        return None if gx is None or side is None else gx + side
+
+    def release(self) -> None:
+        self.block.release()
+        if self.projection is not None:
+            self.projection.release()
