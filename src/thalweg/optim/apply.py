@@ -28,7 +28,7 @@ def apply(
 
     Args:
         rule: The update rule.
-        theta: Parameters, (K, P), or any shape for one member.
+        theta: Parameters, (K, P); any other shape counts as one member, and moves in one piece.
         g: Gradients, shaped like theta; not changed.
         state: The slots that ``rule.init(theta)`` gave.
         t: Number of updates done before this one.
@@ -53,17 +53,20 @@ def walk(
     rule: Rule, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients, block: int = BLOCK
 ) -> None:
     """Do one update with coefficients at hand; as :func:`apply` otherwise."""
-    n = theta.numel()
     # An accelerator has no use for blocks: there, one large kernel is the fast one.
-    if not rule.elementwise or n <= block or theta.device.type != "cpu":
+    in_blocks = rule.elementwise and theta.device.type == "cpu" and theta.dim() == 2
+    if not in_blocks or theta.numel() <= block:
         rule.update(theta, g, state, t, c)
         return
-    columns = theta.shape[-1]
-    width = max(1, block * columns // n)
-    for start in range(0, columns, width):
-        part = slice(start, start + width)
-        slots = {
-            name: slot[..., part] if slot.shape == theta.shape else slot
-            for name, slot in state.items()
-        }
-        rule.update(theta[..., part], g[..., part], slots, t, c)
+    K, P = theta.shape  # blocks are contiguous: several whole members, or a part of one
+    height, width = max(1, block // P), min(block, P)
+    for top in range(0, K, height):
+        members = slice(top, top + height)
+        own = c.of(members)
+        for left in range(0, P, width):
+            tile = members, slice(left, left + width)
+            slots = {
+                name: slot[tile] if slot.shape == theta.shape else slot
+                for name, slot in state.items()
+            }
+            rule.update(theta[tile], g[tile], slots, t, own)

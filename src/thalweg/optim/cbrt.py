@@ -12,10 +12,11 @@ from torch import Tensor
 def cbrt(v: Tensor) -> Tensor:
     """Return the cube root of non-negative numbers, in a new tensor.
 
-    ``torch.pow(v, 1/3)`` is slow, has an error of 9 ulp in float32, and rounds the last elements of
-    a row otherwise than the others, so that a result would depend on how a tensor is cut.
+    ``torch.pow(v, 1/3)`` is slow, has a relative error of 9e-7 in float32, and rounds the last
+    elements of a row otherwise than the others, so that a result depends on how a tensor is cut.
 
-    On CPUs with AVX-512, NumPy's vectorised root serves float32; else :func:`cbrt_newton`.
+    On CPUs with AVX-512, NumPy's vectorised root serves float32, with a relative error of 1.6e-7;
+    else :func:`cbrt_newton`.
 
     Args:
         v: Non-negative numbers, any shape.
@@ -30,7 +31,7 @@ def cbrt(v: Tensor) -> Tensor:
 
 
 def cbrt_newton(v: Tensor) -> Tensor:
-    """Return exp(log(v)/3) after one Newton step, which makes it exact to 1 ulp.
+    """Return exp(log(v)/3) after one Newton step; the relative error is 8e-8 in float32.
 
     A subnormal number gives a number between 0 and the root of the smallest normal one.
 
@@ -38,10 +39,9 @@ def cbrt_newton(v: Tensor) -> Tensor:
         >>> cbrt_newton(torch.tensor([0.0, 8.0, 27.0]))
         tensor([0., 2., 3.])
     """
-    tiny = torch.finfo(v.dtype).tiny
-    # Not below the smallest normal number: log(0) is infinite, and exp of that hundreds of times
-    # slower than of a finite number.
-    y = v.clamp(min=tiny).log_().div_(3).exp_()
+    tiny, huge = torch.finfo(v.dtype).tiny, torch.finfo(v.dtype).max
+    # Finite logarithms only: exp of an infinite one is hundreds of times slower.
+    y = v.clamp(tiny, huge).log_().div_(3).exp_()
     y.lerp_(v / (y * y), 1 / 3)  # Newton: y - (y - v/y^2)/3
     # Here v = 0 has become 2/3 of the root of tiny; no normal number has a root as small as 0.67.
     return torch.hardshrink(y, 0.67 * tiny ** (1 / 3))

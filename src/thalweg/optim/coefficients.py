@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -48,16 +49,16 @@ class Coefficients:
                 f"hyperparameters for {K} members, parameters of shape {tuple(like.shape)}",
                 f"parameters of shape ({K}, P)",
             )
-        self._rows = [
+        rows = [
             scalars({name: column[k % len(column)] for name, column in columns.items()})
             for k in range(K)
         ]
-        table = [[row[name] for row in self._rows] for name in self._rows[0]]
+        table = {name: [row[name] for row in rows] for name in rows[0]}
+        self._any = {name: any(values) for name, values in table.items()}
+        self._all = {name: all(values) for name, values in table.items()}
         shape = (K, 1) if any(isinstance(value, Tensor) for value in h.values()) else ()
-        tensor = torch.tensor(table, dtype=like.dtype).to(like.device)
-        self._tensors = dict(
-            zip(self._rows[0], tensor.view(len(table), *shape).unbind(), strict=True)
-        )
+        numbers = torch.tensor(list(table.values()), dtype=like.dtype).to(like.device)
+        self._tensors = dict(zip(table, numbers.view(-1, *shape).unbind(), strict=True))
 
     def __getitem__(self, name: str) -> Tensor:
         """Return a coefficient, of shape () or (K, 1)."""
@@ -65,11 +66,19 @@ class Coefficients:
 
     def any(self, name: str) -> bool:
         """Say whether the coefficient is non-zero for some member: whether its term is needed."""
-        return any(row[name] for row in self._rows)
+        return self._any[name]
 
     def all(self, name: str) -> bool:
         """Say whether the coefficient is non-zero for every member."""
-        return all(row[name] for row in self._rows)
+        return self._all[name]
+
+    def of(self, members: slice) -> Coefficients:
+        """Return the coefficients of some of the members."""
+        part = copy(self)
+        part._tensors = {
+            name: value[members] if value.dim() else value for name, value in self._tensors.items()
+        }
+        return part
 
 
 def _column(value: float | Tensor) -> list[float]:

@@ -84,13 +84,16 @@ def options_of(owner: type) -> list[Option]:
     return found
 
 
-def check(owner: type, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def check(
+    owner: type, what: str, given: Mapping[str, Any], *, per_member: bool = False
+) -> dict[str, Any]:
     """Check the given options against what ``owner`` declares, and normalise their types.
 
     Args:
         owner: A dataclass of options.
         what: What the owner is called in an error, such as ``"optimizer adam"``.
-        given: Options by name. A float option may be a float64 tensor of shape (K, 1): one value
+        given: Options by name.
+        per_member: Whether a number may also be a float64 tensor of shape (K, 1), with one value
             for each of K members.
 
     Returns:
@@ -106,39 +109,31 @@ def check(owner: type, what: str, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, each in known.items():
         if each.default is MISSING and name not in given:
             raise SpecError(f"no {name} for {what}", f"{name}: {each.help}")
-    return {name: _value(what, known[name], value) for name, value in given.items()}
+    checked = {}
+    for name, value in given.items():
+        many = per_member and known[name].type is float and isinstance(value, Tensor)
+        checked[name] = (_per_member if many else _value)(what, known[name], value)
+    return checked
 
 
 def _value(what: str, known: Option, value: Any) -> Any:
     """Return ``value`` in the type of the option, or raise SpecError."""
-    name, kind, within = known.name, known.type, known.range
-    if isinstance(value, Tensor) and kind is float:
-        return _per_member(what, known, value)
-    wrong = SpecError(f"{name}={value!r} for {what}", _expected(known), known.help)
+    if _fits(value, known.type):
+        if known.type in (float, tuple):
+            value = known.type(value)
+        numbers = value if known.type is tuple else (value,)
+        if known.range is None or all(each in known.range for each in numbers):
+            return value
+    raise SpecError(f"{known.name}={value!r} for {what}", _expected(known), known.help)
+
+
+def _fits(value: object, kind: type) -> bool:
+    """Say whether a value can stand for the type; true and false do not stand for numbers."""
     if kind is tuple:
-        if not isinstance(value, list | tuple) or not all(_is_int(each) for each in value):
-            raise wrong
-        numbers = value = tuple(value)
-    elif kind is int:
-        if not _is_int(value):
-            raise wrong
-        numbers = (value,)
-    elif kind is float:
-        if not isinstance(value, Real) or isinstance(value, bool):
-            raise wrong
-        value = float(value)
-        numbers = (value,)
-    else:
-        if not isinstance(value, kind):
-            raise wrong
-        numbers = ()
-    if within is not None and not all(each in within for each in numbers):
-        raise wrong
-    return value
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, list | tuple) and all(_fits(each, int) for each in value)
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else Real) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def _per_member(what: str, known: Option, value: Tensor) -> Tensor:
@@ -149,13 +144,8 @@ def _per_member(what: str, known: Option, value: Tensor) -> Tensor:
             f"{known.name} of {value.dtype} and shape {tuple(value.shape)} for {what}",
             "a float, or a float64 tensor of shape (K, 1)",
         )
-    within = known.range
-    if within is not None:
-        bad = [each for each in value.flatten().tolist() if each not in within]
-        if bad:
-            raise SpecError(
-                f"{known.name}={bad[0]!r} for a member of {what}", _expected(known), known.help
-            )
+    for each in value.flatten().tolist():
+        _value(f"a member of {what}", known, each)
     return value
 
 

@@ -96,6 +96,6 @@ def build(name: str, **hyperparameters: Any) -> Rule:
 
 def make(rule: type[Rule], hyperparameters: dict[str, Any]) -> Rule:
     """Make a rule of a class that need not be registered; as :func:`build` otherwise."""
-    made = rule(**check(rule, f"optimizer {rule.name}", hyperparameters))
+    made = rule(**check(rule, f"optimizer {rule.name}", hyperparameters, per_member=True))
     made.check()
     return made

@@ -168,9 +168,9 @@ def _real(x: Tensor) -> Tensor:
 def _flat(
     rule: Rule, theta: Tensor, g: Tensor, state: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """View everything as vectors, where that is possible, so that blocks are contiguous."""
+    """View everything as one member's row, (1, P), where the layout in memory allows it."""
     alike = [slot for slot in state.values() if slot.shape == theta.shape]
     if not rule.elementwise or not all(x.is_contiguous() for x in (theta, *alike)):
         return theta, g, state
-    views = {n: x.view(-1) if x.shape == theta.shape else x for n, x in state.items()}
-    return theta.view(-1), g.reshape(-1), views
+    rows = {n: x.view(1, -1) if x.shape == theta.shape else x for n, x in state.items()}
+    return theta.view(1, -1), g.reshape(1, -1), rows

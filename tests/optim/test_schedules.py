@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.optim import lr_scheduler
+
+from thalweg import optim
+from thalweg.errors import SpecError
+
+LR = 0.037
+
+
+def torch_rates(
+    make: Callable[[torch.optim.Optimizer], Any], total: int, first_step_after: int = 0
+) -> list[float]:
+    """Learning rates in epochs 0, 1, ... when step() is called after each but the first ones."""
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=LR)
+    scheduler = make(optimizer)
+    rates = []
+    for epoch in range(total):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        if epoch >= first_step_after and epoch < total - 1:
+            scheduler.step()
+    return rates
+
+
+def our_rates(name: str, total: int, **options: Any) -> list[float]:
+    schedule = optim.build_schedule(name, total=total, **options)
+    return [LR * schedule.factor(n) for n in range(total)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs"),
+    [
+        ("constant", {}, lambda o: lr_scheduler.LambdaLR(o, lambda n: 1.0)),
+        ("step", {"step_size": 7}, lambda o: lr_scheduler.StepLR(o, 7)),
+        ("step", {"step_size": 1, "gamma": 0.9}, lambda o: lr_scheduler.StepLR(o, 1, 0.9)),
+        (
+            "multistep",
+            {"milestones": [10, 11, 40], "gamma": 0.4},
+            lambda o: lr_scheduler.MultiStepLR(o, [10, 11, 40], 0.4),
+        ),
+        ("cosine", {}, lambda o: lr_scheduler.CosineAnnealingLR(o, 60)),
+        (
+            "cosine",
+            {"minimum": 0.1},
+            lambda o: lr_scheduler.CosineAnnealingLR(o, 60, eta_min=0.1 * LR),
+        ),
+        ("one-cycle", {}, lambda o: lr_scheduler.OneCycleLR(o, LR, 60, cycle_momentum=False)),
+        (
+            "one-cycle",
+            {"pct_start": 0.21, "div_factor": 10.0, "final_div_factor": 50.0},
+            lambda o: lr_scheduler.OneCycleLR(
+                o,
+                LR,
+                60,
+                pct_start=0.21,
+                div_factor=10.0,
+                final_div_factor=50.0,
+                cycle_momentum=False,
+            ),
+        ),
+        ("one-cycle", {"pct_start": 0.0}, lambda o: one_cycle(o, 60, 0.0)),
+        ("one-cycle", {"pct_start": 1.0}, lambda o: one_cycle(o, 60, 1.0)),
+        (
+            "warm-up",
+            {"length": 13, "first": 0.2},
+            lambda o: lr_scheduler.LinearLR(o, 0.2, total_iters=13),
+        ),
+    ],
+)
+def test_equals_torch_over_the_whole_run(
+    name: str, options: dict[str, Any], theirs: Callable[[torch.optim.Optimizer], Any]
+) -> None:
+    assert our_rates(name, 60, **options) == pytest.approx(torch_rates(theirs, 60), rel=1e-12)
+
+
+def one_cycle(optimizer: torch.optim.Optimizer, total: int, pct_start: float) -> Any:
+    return lr_scheduler.OneCycleLR(optimizer, LR, total, pct_start=pct_start, cycle_momentum=False)
+
+
+@given(total=st.integers(1, 40), pct_start=st.floats(0, 1))
+def test_one_cycle_of_any_length(total: int, pct_start: float) -> None:
+    rates = our_rates("one-cycle", total, pct_start=pct_start)
+    assert max(rates) <= LR * (1 + 1e-12)
+    assert min(rates) >= LR / 25 / 1e4 * (1 - 1e-12)
+    if pct_start * total != 1.0:  # torch divides by 0 there
+        theirs = torch_rates(lambda o: one_cycle(o, total, pct_start), total)
+        assert rates == pytest.approx(theirs, rel=1e-9)
+
+
+def test_one_cycle_whose_way_up_is_one_step_begins_at_the_peak() -> None:
+    assert optim.build_schedule("one-cycle", total=4, pct_start=0.25).factor(0) == 1.0
+
+
+def test_steps_that_begin_after_the_second_epoch() -> None:
+    """StepLR(step_size=5, gamma=0.1), stepped at the end of each epoch if epoch >= 1."""
+    ours = our_rates("step", 20, step_size=5, gamma=0.1, start=1)
+    theirs = torch_rates(lambda o: lr_scheduler.StepLR(o, 5, 0.1), 20, first_step_after=1)
+    assert ours == pytest.approx(theirs, rel=1e-12)
+    drops = [n for n in range(1, 20) if ours[n] < ours[n - 1]]
+    assert drops == [6, 11, 16]  # the 7th, 12th and 17th epoch
+
+
+@given(total=st.integers(1, 30), start=st.integers(0, 40), n=st.integers(0, 90))
+def test_a_later_start_is_a_shift(total: int, start: int, n: int) -> None:
+    late = optim.build_schedule("cosine", total=total + start, start=start)
+    early = optim.build_schedule("cosine", total=total)
+    assert late.factor(n + start) == early.factor(n)
+    assert late.factor(min(n, start)) == 1.0
+
+
+def test_the_last_value_stays_after_the_run() -> None:
+    schedule = optim.build_schedule("cosine", total=10)
+    assert schedule.factor(10) == schedule.factor(1000) == schedule.factor(9) < schedule.factor(8)
+
+
+def test_a_start_beyond_the_run_leaves_the_first_value() -> None:
+    schedule = optim.build_schedule("step", total=3, start=5, step_size=1)
+    assert [schedule.factor(n) for n in range(3)] == [1.0, 1.0, 1.0]
+
+
+def test_epochs_and_steps_are_told_apart_and_factors_multiply() -> None:
+    rule = optim.build("sgd", lr=torch.tensor([[1.0], [8.0]], dtype=torch.float64), momentum=0.5)
+    by_epoch = optim.build_schedule("step", total=9, step_size=1, gamma=0.5)
+    by_step = optim.build_schedule("multistep", total=90, per="step", milestones=[25], gamma=0.1)
+    momentum = optim.build_schedule("warm-up", total=9, length=4, first=0.0, target="momentum")
+    h = optim.in_force(rule, [by_epoch, by_step, momentum], epoch=2, step=29)
+    torch.testing.assert_close(h["lr"], torch.tensor([[0.025], [0.2]], dtype=torch.float64))
+    assert h["momentum"] == 0.25
+    assert optim.in_force(rule, [by_step], epoch=2, step=24)["lr"] is not rule.lr
+    assert rule.hyper()["momentum"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "says"),
+    [
+        ("setp", {"total": 3}, "schedule 'setp'; expected a schedule by name. Hint: did you mean"),
+        ("step", {"total": 3}, "no step_size for schedule step"),
+        ("step", {"total": 3, "step_size": 0}, "step_size=0"),
+        ("step", {"total": 3, "stepsize": 2}, "did you mean step_size?"),
+        ("step", {"total": 3, "step_size": 2, "gamma": 0.0}, "gamma=0.0"),
+        ("constant", {"total": 0}, "total=0 for schedule constant; expected an integer"),
+        ("constant", {"total": 2.5}, "total=2.5"),
+        ("constant", {"total": 3, "start": -1}, "start=-1"),
+        ("constant", {"total": 3, "start": True}, "start=True"),
+        ("constant", {"total": 3, "per": "batch"}, "per='batch'"),
+        ("multistep", {"total": 3, "milestones": 2}, "milestones=2 for schedule multistep"),
+        ("multistep", {"total": 3, "milestones": [0]}, "expected integers in [1, inf)"),
+        ("multistep", {"total": 3, "milestones": [1.5]}, "milestones=[1.5]"),
+        ("one-cycle", {"total": 3, "pct_start": 1.1}, "pct_start=1.1"),
+        ("one-cycle", {"total": 3, "div_factor": 0}, "div_factor=0"),
+        ("cosine", {"total": 3, "minimum": torch.ones(2, 1).double()}, "minimum=tensor"),
+    ],
+)
+def test_wrong_options_are_one_clear_error(name: str, options: dict[str, Any], says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        optim.build_schedule(name, **options)
+    assert says in str(caught.value)
+
+
+def test_an_unknown_target_is_one_clear_error() -> None:
+    schedule = optim.build_schedule("constant", total=3, target="momentun")
+    with pytest.raises(SpecError, match="did you mean momentum"):
+        optim.in_force(optim.build("sgd"), [schedule], epoch=0, step=0)
+
+
+def test_options_are_listed_for_people() -> None:
+    listed = {each.name: each for each in optim.schedule_options("multistep")}
+    assert list(listed) == ["milestones", "gamma"]
+    assert listed["milestones"].type is tuple
+    assert all(shape.__doc__ for shape in optim.schedules().values())
+
+
+def test_a_name_is_given_once() -> None:
+    @dataclass(frozen=True)
+    class Impostor(optim.Shape):
+        name: ClassVar[str] = "step"
+
+        def factor(self, n: int, total: int) -> float:
+            return 0.0
+
+    with pytest.raises(SpecError, match="a second schedule named step"):
+        optim.register_schedule(Impostor)
+    assert optim.schedules()["step"] is not Impostor
