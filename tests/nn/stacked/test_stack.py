@@ -18,7 +18,7 @@ from thalweg.nn.stacked.shape import Chain
 
 
 class Odd(nn.Module):
-    """A module that no hand-written layer knows, with a buffer and a draw from torch's generator."""
+    """Known to no hand-written layer; it has a buffer and draws from the global generator."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -62,6 +62,12 @@ NETS = {
     ),
     "convolution-norm": lambda: nn.Sequential(
         nn.Conv2d(3, 4, 1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3)
+    ),
+    "pooling": lambda: nn.Sequential(  # 5 x 5: the last row and column are in no window
+        nn.Conv2d(3, 2, 2, padding=2), nn.MaxPool2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3)
+    ),
+    "pooling-by-3": lambda: nn.Sequential(
+        nn.Conv2d(3, 2, 2, padding=2), nn.MaxPool2d(3, stride=1), nn.Flatten(), nn.Linear(18, 3)
     ),
     "same-padding": lambda: nn.Sequential(
         nn.Conv2d(3, 2, 3, padding="same"), nn.Flatten(), nn.Linear(8, 3)
@@ -143,6 +149,19 @@ def test_any_perceptron_has_the_gradients_of_autograd(
     net(x[0]).sum().backward()
     for key, parameter in net.named_parameters():
         torch.testing.assert_close(stacked.view(stacked.grad, key)[0], parameter.grad)
+
+
+def test_pooling_gives_the_gradient_of_a_tie_to_the_first() -> None:
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.MaxPool2d(2), nn.Flatten())
+    net[0].weight.data.fill_(1.0)
+    stacked = Stack([net])
+    x = torch.randint(0, 3, (1, 50, 1, 4, 4), generator=torch.Generator().manual_seed(0)).float()
+    stacked.forward(x, train=True)
+    pool, inner = stacked._root.layers[1], x[0].clone().requires_grad_()
+    g = torch.rand(50, 1, 2, 2)
+    ours = pool.backward(g[None].clone(), need_input=True)
+    torch.max_pool2d(inner, 2).backward(g)
+    assert torch.equal(ours[0], inner.grad)
 
 
 def test_networks_go_in_and_come_out_unchanged() -> None:

@@ -1,4 +1,4 @@
-"""Convolution and pooling of K networks."""
+"""Convolutions of K networks."""
 
 from __future__ import annotations
 
@@ -78,33 +78,3 @@ class Conv2d(Layer):
         if not need_input:
             return None
         return gxs[0].unsqueeze(0) if len(gxs) == 1 else torch.stack(gxs)
-
-
-class MaxPool2d(Layer):
-    """The maximum of each window; members are samples of one larger batch."""
-
-    kept = ("x", "indices")
-
-    def __init__(self, context: Context, module: nn.MaxPool2d) -> None:
-        super().__init__(context)
-        stride = module.kernel_size if module.stride is None else module.stride
-        sizes = (module.kernel_size, stride, module.padding, module.dilation)
-        pairs = [[size, size] if isinstance(size, int) else list(size) for size in sizes]
-        self.geometry = (*pairs, module.ceil_mode)
-
-    def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        flat = x.flatten(0, 1)
-        y, indices = aten.max_pool2d_with_indices(flat, *self.geometry)
-        if train:
-            self.x, self.indices = flat, indices
-        members: Tensor = y.unflatten(0, x.shape[:2])
-        return members
-
-    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
-        if not need_input:
-            return None
-        gx = aten.max_pool2d_with_indices_backward(
-            g.flatten(0, 1), self.x, *self.geometry, self.indices
-        )
-        members: Tensor = gx.unflatten(0, g.shape[:2])
-        return members

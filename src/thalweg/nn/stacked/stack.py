@@ -13,11 +13,12 @@ from torch import Generator, Tensor, nn
 from thalweg.errors import ModelError
 from thalweg.nn.layers import Residual as ResidualModule
 from thalweg.nn.stacked.activations import LogSoftmax, Mish, ReLU, sigmoid, tanh
-from thalweg.nn.stacked.convolution import Conv2d, MaxPool2d
+from thalweg.nn.stacked.convolution import Conv2d
 from thalweg.nn.stacked.fallback import Autograd
 from thalweg.nn.stacked.layer import Context, Layer, State
 from thalweg.nn.stacked.linear import Linear
 from thalweg.nn.stacked.norm import BatchNorm
+from thalweg.nn.stacked.pooling import MaxPool2d, MaxPool2x2, max_pool
 from thalweg.nn.stacked.shape import Chain, Dropout, Flatten, Residual
 
 ALIGN = 16
@@ -209,7 +210,7 @@ class Stack:
                 own = {n: self.buffers[prefix + n] for n, _ in module.named_buffers(recurse=False)}
                 return BatchNorm(context, module, parameters, grads, own)
             case nn.MaxPool2d():
-                return MaxPool2d(context, module)
+                return max_pool(context, module)
             case nn.Dropout():
                 return Dropout(context, module.p)
             case nn.Flatten():
@@ -258,6 +259,9 @@ class Stack:
             copies.append(twin)
         return Autograd(self.context, copies)
 
+
+_WRITERS = (Linear, Conv2d, BatchNorm, MaxPool2d, MaxPool2x2)
+"""Layers that do not look at their own output again, so that a ReLU may work in place on it."""
 
 _BY_HAND: frozenset[type[nn.Module]] = frozenset({
     nn.Sequential, ResidualModule, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d,
