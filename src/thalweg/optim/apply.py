@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from thalweg.optim.coefficients import Coefficients
@@ -14,7 +13,6 @@ BLOCK = 131_072
 """Elements of theta in a block: half a megabyte in float32, so a few slots fit a core's cache."""
 
 
-@torch.no_grad()
 def apply(
     rule: Rule,
     theta: Tensor,
@@ -39,6 +37,7 @@ def apply(
         SpecError: ``h`` is for another number of members than theta has.
 
     Example:
+        >>> import torch
         >>> from thalweg.optim.registry import build
         >>> rule, theta = build("sgd", lr=0.5), torch.ones(1, 3)
         >>> apply(rule, theta, torch.ones(1, 3), rule.init(theta), t=0)
@@ -46,7 +45,7 @@ def apply(
         tensor([[0.5000, 0.5000, 0.5000]])
     """
     c = Coefficients(partial(rule.coefficients, t), rule.hyper() if h is None else h, theta)
-    walk(rule, theta, g, state, t, c, block)
+    walk(rule, theta.detach(), g.detach(), state, t, c, block)
 
 
 def walk(

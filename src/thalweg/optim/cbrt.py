@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 
 import numpy as np
 import torch
@@ -47,6 +48,7 @@ def cbrt_newton(v: Tensor) -> Tensor:
     return torch.hardshrink(y, 0.67 * tiny ** (1 / 3))
 
 
+@cache
 def _numpy_is_fast() -> bool:
     """Say whether NumPy's cube root is vectorised here: Intel's SVML, in builds for Linux."""
     return sys.platform == "linux" and torch.backends.cpu.get_cpu_capability() == "AVX512"

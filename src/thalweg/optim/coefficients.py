@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
+from functools import lru_cache
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -39,26 +41,17 @@ class Coefficients:
         h: Mapping[str, float | Tensor],
         like: Tensor,
     ) -> None:
-        columns = {name: _column(value) for name, value in h.items()}
-        K = max(map(len, columns.values()))
-        if any(len(column) not in (1, K) for column in columns.values()):
-            sizes = {name: len(column) for name, column in columns.items() if len(column) > 1}
-            raise SpecError(f"hyperparameters for {sizes} members", "the same number in all")
-        if K > 1 and (like.dim() != 2 or like.shape[0] != K):
-            raise SpecError(
-                f"hyperparameters for {K} members, parameters of shape {tuple(like.shape)}",
-                f"parameters of shape ({K}, P)",
-            )
-        rows = [
-            scalars({name: column[k % len(column)] for name, column in columns.items()})
-            for k in range(K)
-        ]
-        table = {name: [row[name] for row in rows] for name in rows[0]}
-        self._any = {name: any(values) for name, values in table.items()}
-        self._all = {name: all(values) for name, values in table.items()}
-        shape = (K, 1) if any(isinstance(value, Tensor) for value in h.values()) else ()
-        numbers = torch.tensor(list(table.values()), dtype=like.dtype).to(like.device)
-        self._tensors = dict(zip(table, numbers.view(-1, *shape).unbind(), strict=True))
+        if any(isinstance(value, Tensor) for value in h.values()):
+            members = _members(h, like)
+            rows = [scalars(member) for member in members]
+            self._table = {name: tuple(row[name] for row in rows) for name in rows[0]}
+            shape: tuple[int, ...] = (len(rows), 1)
+        else:
+            row = scalars(cast(Mapping[str, float], h))
+            self._table = {name: (value,) for name, value in row.items()}
+            shape = ()
+        numbers = _rounded(tuple(self._table.values()), shape, like.dtype, like.device)
+        self._tensors = dict(zip(self._table, numbers, strict=True))
 
     def __getitem__(self, name: str) -> Tensor:
         """Return a coefficient, of shape () or (K, 1)."""
@@ -66,22 +59,46 @@ class Coefficients:
 
     def any(self, name: str) -> bool:
         """Say whether the coefficient is non-zero for some member: whether its term is needed."""
-        return self._any[name]
+        return any(self._table[name])
 
     def all(self, name: str) -> bool:
         """Say whether the coefficient is non-zero for every member."""
-        return self._all[name]
+        return all(self._table[name])
 
     def of(self, members: slice) -> Coefficients:
         """Return the coefficients of some of the members."""
+        if all(value.dim() == 0 for value in self._tensors.values()):
+            return self
         part = copy(self)
-        part._tensors = {
-            name: value[members] if value.dim() else value for name, value in self._tensors.items()
-        }
+        part._tensors = {name: value[members] for name, value in self._tensors.items()}
+        part._table = {name: values[members] for name, values in self._table.items()}
         return part
 
 
-def _column(value: float | Tensor) -> list[float]:
-    if isinstance(value, Tensor):
-        return [float(each) for each in value.flatten().tolist()]
-    return [value]
+def _members(h: Mapping[str, float | Tensor], like: Tensor) -> list[dict[str, float]]:
+    """Return the hyperparameters of each member."""
+    columns = {
+        name: value.flatten().tolist() if isinstance(value, Tensor) else [value]
+        for name, value in h.items()
+    }
+    K = max(map(len, columns.values()))
+    if any(len(column) not in (1, K) for column in columns.values()):
+        sizes = {name: len(column) for name, column in columns.items() if len(column) > 1}
+        raise SpecError(f"hyperparameters for {sizes} members", "the same number in all")
+    if K > 1 and (like.dim() != 2 or like.shape[0] != K):
+        raise SpecError(
+            f"hyperparameters for {K} members, parameters of shape {tuple(like.shape)}",
+            f"parameters of shape ({K}, P)",
+        )
+    return [{name: column[k % len(column)] for name, column in columns.items()} for k in range(K)]
+
+
+@lru_cache(maxsize=64)  # most coefficients of most rules do not change from step to step
+def _rounded(
+    table: tuple[tuple[float, ...], ...],
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Tensor, ...]:
+    """Round numbers to the precision of the parameters: a tensor for each row of the table."""
+    return torch.tensor(table, dtype=dtype).to(device).view(-1, *shape).unbind()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
+from functools import cache
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -75,13 +76,14 @@ def option(kind: type, default: Any, text: str, within: Interval | None = None) 
     return dataclasses.field(default=default, metadata={"option": (kind, text, within)})
 
 
-def options_of(owner: type) -> list[Option]:
-    """List the options that a dataclass declares, in the order of declaration."""
+@cache
+def options_of(owner: type) -> tuple[Option, ...]:
+    """Return the options that a dataclass declares, in the order of declaration."""
     found = []
     for field in dataclasses.fields(owner):
         kind, text, within = field.metadata["option"]
         found.append(Option(field.name, kind, field.default, text, within))
-    return found
+    return tuple(found)
 
 
 def check(

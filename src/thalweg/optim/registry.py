@@ -73,7 +73,7 @@ def hyperparameters(name: str) -> list[Option]:
         eps 1e-08 [0, inf)
         weight_decay 0.0 [0, inf)
     """
-    return options_of(find(name))
+    return list(options_of(find(name)))
 
 
 def build(name: str, **hyperparameters: Any) -> Rule:

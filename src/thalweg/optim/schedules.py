@@ -244,7 +244,7 @@ def schedule_options(name: str) -> list[Option]:
     Raises:
         SpecError: There is no such schedule.
     """
-    return options_of(_find(name))
+    return list(options_of(_find(name)))
 
 
 def in_force(

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from thalweg.errors import SpecError
-from thalweg.optim.apply import walk
+from thalweg.optim.apply import BLOCK, walk
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import options_of
 from thalweg.optim.registry import make
@@ -107,7 +107,10 @@ class RuleOptimizer(Optimizer):
             if key not in ready:
                 ready[key] = Coefficients(partial(rule.coefficients, t), h, theta)
             state = {name: slot for name, slot in slots.items() if name != "step"}
-            theta, g, state = _flat(rule, theta, -g if group["maximize"] else g, state)
+            if group["maximize"]:
+                g = -g
+            if rule.elementwise and theta.numel() > BLOCK:
+                theta, g, state = _flat(theta, g, state)
             walk(rule, theta, g, state, t, ready[key])
             slots["step"] = t + 1
 
@@ -166,11 +169,11 @@ def _real(x: Tensor) -> Tensor:
 
 
 def _flat(
-    rule: Rule, theta: Tensor, g: Tensor, state: dict[str, Tensor]
+    theta: Tensor, g: Tensor, state: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """View everything as one member's row, (1, P), where the layout in memory allows it."""
     alike = [slot for slot in state.values() if slot.shape == theta.shape]
-    if not rule.elementwise or not all(x.is_contiguous() for x in (theta, *alike)):
+    if not all(x.is_contiguous() for x in (theta, *alike)):
         return theta, g, state
     rows = {n: x.view(1, -1) if x.shape == theta.shape else x for n, x in state.items()}
     return theta.view(1, -1), g.reshape(1, -1), rows
