@@ -50,10 +50,10 @@ class DropBlock2d(nn.Module):
 
     def __init__(self, p: float, block_size: int, *, generator: torch.Generator) -> None:
         super().__init__()
-        if not 0 <= p < 1:
-            raise SpecError(f"p={p}", "a drop probability of at least 0 and below 1")
-        if block_size < 1:
-            raise SpecError(f"block_size={block_size}", "a side of at least 1")
+        if type(p) not in {int, float} or not 0 <= p < 1:
+            raise SpecError(f"p={p!r}", "a probability of at least 0 and below 1")
+        if type(block_size) is not int or block_size < 1:
+            raise SpecError(f"block_size={block_size!r}", "an integer of at least 1")
         self.p, self.block_size, self.generator = p, block_size, generator
 
     def forward(self, x: Tensor) -> Tensor:

@@ -49,7 +49,7 @@ class Loss(ABC):
             leaf = outputs.detach().requires_grad_()
             losses = self(leaf, y)
             (grad,) = torch.autograd.grad(losses.sum(), leaf)
-        return losses.detach(), grad
+        return losses.detach(), grad.contiguous()
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class CrossEntropy(Loss):
         log_p, index = log_softmax(_wide(outputs)), _index(outputs, y)
         log_p_y = log_p.gather(-1, index)  # (…, batch, 1)
         losses = log_p_y.squeeze(-1).mean(-1).neg_()
-        # expm1 keeps p_y − 1 exact where p_y is close to 1, as it is when nearly all is learned.
+        # p_y − 1 = expm1(log p_y)
         grad = log_p.exp_().scatter_(-1, index, log_p_y.expm1_()).div_(outputs.shape[-2])
         return losses, _like(grad, outputs)
 
@@ -105,9 +105,20 @@ class LabelSmoothing(Loss):
     def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Return the losses (…,)."""
         log_p = log_softmax(_wide(outputs))
-        log_p_y = log_p.gather(-1, _index(outputs, y)).squeeze(-1)
+        return self._mean(log_p, log_p.gather(-1, _index(outputs, y)))
+
+    def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradient (p − target) / batch."""
+        log_p, index = log_softmax(_wide(outputs)), _index(outputs, y)
+        log_p_y = log_p.gather(-1, index)  # (…, batch, 1)
+        losses = self._mean(log_p, log_p_y)
+        s, each = self.smoothing, self.smoothing / outputs.shape[-1]
+        grad = log_p.exp_().sub_(each).scatter_(-1, index, log_p_y.expm1_().add_(s - each))
+        return losses, _like(grad.div_(outputs.shape[-2]), outputs)
+
+    def _mean(self, log_p: Tensor, log_p_y: Tensor) -> Tensor:
         s = self.smoothing
-        return ((s - 1) * log_p_y - s * log_p.mean(-1)).mean(-1)
+        return ((s - 1) * log_p_y.squeeze(-1) - s * log_p.mean(-1)).mean(-1)
 
 
 @dataclass(frozen=True)
@@ -287,13 +298,16 @@ def build_loss(loss: str | Callable[[Tensor, Tensor], Tensor], **options: float)
         **options: Options of the named loss: ``smoothing`` of label-smoothing, ``weight`` of ccql.
 
     Raises:
-        SpecError: If the name, an option or its value does not exist.
+        SpecError: If the name, an option or its value does not exist, or if options are given to
+            a callable.
 
     Example:
         >>> build_loss("label-smoothing", smoothing=0.2)
         LabelSmoothing(smoothing=0.2)
     """
     if not isinstance(loss, str):
+        if not callable(loss):
+            raise SpecError(f"loss {loss!r}", "the name of a loss, or a callable")
         if options:
             raise SpecError(f"options {options} for a callable", "options of a named loss")
         return loss if isinstance(loss, Loss) else Custom(loss)

@@ -26,8 +26,11 @@ def log_softmax(x: Tensor) -> Tensor:
 def softmax(x: Tensor) -> Tensor:
     """Return softmax over the last axis of ``x`` (…, batch, classes), as :func:`log_softmax`.
 
+    torch.softmax over columns rounds a column by where it lies in memory; this way each member
+    of a cohort has the bits that it would have alone.
+
     Example:
         >>> print(softmax(torch.zeros(1, 2)))
         tensor([[0.5000, 0.5000]])
     """
-    return torch.softmax(x.mT, -2).mT if x.shape[-1] < FEW else torch.softmax(x, -1)
+    return log_softmax(x).exp()
