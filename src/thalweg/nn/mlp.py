@@ -113,12 +113,16 @@ def perceptron(
         raise SpecError(f"sizes {sizes!r}", "two or more positive integers")
     if type(dropout) not in {int, float} or not 0 <= dropout < 1:
         raise SpecError(f"dropout={dropout!r}", "a probability of at least 0 and below 1")
+    for option, switch in (("residual", residual), ("bias", bias)):
+        if not isinstance(switch, bool):
+            raise SpecError(f"{option}={switch!r}", "true or false")
     act = _choice("activation", activation, ACTIVATIONS)
+    normalise = None if norm is None else _choice("norm", norm, NORMS)
     layers: list[nn.Module] = [nn.Flatten()]
     for fan_in, width in pairwise(widths[:-1]):
         hidden: list[nn.Module] = [nn.Linear(fan_in, width, bias=bias), act()]
-        if norm is not None:
-            hidden.append(_choice("norm", norm, NORMS)(width))
+        if normalise is not None:
+            hidden.append(normalise(width))
         if dropout > 0:
             hidden.append(nn.Dropout(dropout))
         if residual:
