@@ -21,6 +21,8 @@ from thalweg.optim.rule import Hyperparameter, Rule, State
 class AdamRule(Rule):
     """Adam (Kingma & Ba 2015, algorithm 1, in the efficient order of the end of section 2).
 
+    With g the gradient::
+
         g ← g + λθ
         m ← β₁m + (1 − β₁)g
         v ← β₂v + (1 − β₂)g²
@@ -45,7 +47,7 @@ class AdamRule(Rule):
         return moments(theta)
 
     def coefficients(self, t: int, h: Mapping[str, float]) -> dict[str, float]:
-        """Return the numbers of the algorithm's third to last line, and λ."""
+        """Return λ and the numbers of :func:`adam_coefficients`."""
         return {"wd": h["weight_decay"], **adam_coefficients(t, h)}
 
     def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:

@@ -20,6 +20,8 @@ from thalweg.optim.rule import Hyperparameter, Rule, State
 class AdamWRule(Rule):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2).
 
+    The decay apart from the step::
+
         θ ← θ − αλθ
         θ ← Adam(θ, g)           with the gradient of the loss alone
 

@@ -19,7 +19,9 @@ from thalweg.optim.rule import Hyperparameter, Rule, State
 class LookaheadRule(Rule):
     """Lookahead (Zhang et al. 2019, algorithm 1) around any rule.
 
-        θ ← A(θ, g)              the inner rule; and at every k-th update
+    With A the inner rule::
+
+        θ ← A(θ, g)              at every update, and at every k-th
         φ ← φ + α(θ − φ)
         θ ← φ
 

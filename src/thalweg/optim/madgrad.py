@@ -22,6 +22,8 @@ from thalweg.optim.rule import Hyperparameter, Rule, State
 class MADGRADRule(Rule):
     """Momentumised, adaptive, dual averaged gradient (Defazio & Jelassi 2021, algorithm 1).
 
+    With g the gradient at x::
+
         λ = (γ + ε)√(t + 1)      (λ = 0 if γ = 0)
         g ← g + wx
         s ← s + λg

@@ -29,8 +29,8 @@ class Rule(ABC):
     broadcasts over the members. So the same lines move one network or a thousand, and every member
     is given the very bits that it would be given alone.
 
-    Where it says "of the members", theta has shape (K, P): K networks of P parameters. The rules
-    also take any other shape, which then counts as one member.
+    The parameters theta are K networks of P parameters, (K, P); a tensor of any other shape counts
+    as one member.
     """
 
     name: ClassVar[str]
@@ -53,7 +53,7 @@ class Rule(ABC):
         """Return the slots that the rule keeps, as they are before the first update.
 
         Args:
-            theta: Parameters, (K, P) or any shape. Not kept: a slot that starts as theta is a copy.
+            theta: Parameters, (K, P) or any shape. Not kept: a slot that starts equal is a copy.
         """
 
     @abstractmethod

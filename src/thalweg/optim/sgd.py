@@ -19,7 +19,9 @@ from thalweg.optim.rule import Hyperparameter, Rule, State
 @register
 @dataclass(frozen=True)
 class SGDRule(Rule):
-    """Gradient descent with momentum (Polyak 1964; Sutskever et al. 2013), in PyTorch's form.
+    """Gradient descent with momentum (Polyak 1964; Sutskever et al. 2013).
+
+    In PyTorch's form::
 
         g ← g + λθ
         b ← μb + (1 − d)g        (b ← g at the first update)
