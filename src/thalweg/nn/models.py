@@ -121,7 +121,19 @@ def _mlp(
     bias: bool = True,
     output: str | None = None,
 ) -> nn.Module:
-    """Lay out a multilayer perceptron between the sizes that the data give."""
+    """Lay out a multilayer perceptron between the sizes that the data give.
+
+    Args:
+        input_shape: shape of one sample
+        out_features: number of outputs
+        hidden: widths of the hidden layers
+        activation: function of the hidden layers
+        norm: normalisation of the hidden layers, after their function
+        dropout: share of the hidden values that is dropped in training
+        residual: add a hidden layer's input to its output
+        bias: give the linear layers biases
+        output: function of the outputs
+    """
     if isinstance(hidden, str) or not hasattr(hidden, "__iter__"):
         raise SpecError(f"hidden={hidden!r}", "a list of widths, such as [200, 100]")
     return perceptron(
