@@ -1,0 +1,84 @@
+"""The program: its commands, and what becomes of what they raise."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from thalweg import __version__
+from thalweg.cli import completion, data, model, recipes, train
+from thalweg.cli.parser import Parser
+from thalweg.errors import SpecError, ThalwegError
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+"""Exit codes; the last two are a shell's for SIGINT and SIGPIPE."""
+
+_SPEC_DRIVEN = {"train": train, "data": data, "model": model}
+
+
+def build(command: str | None = None) -> Parser:
+    """Return the parser of the whole program.
+
+    Args:
+        command: The command whose options are needed; None for those of all. The options that
+            come from the registries need torch, which takes longer to import than the other
+            commands take to run.
+    """
+    parser = Parser(
+        prog="thalweg",
+        description="Train neural networks, and see how they got where they are.",
+        examples=[
+            "thalweg train digits",
+            "thalweg train mnist --model lab-mlp --optimizer adam --lr 1e-3",
+            "thalweg train --recipe perfect-fit",
+            "thalweg COMMAND --help",
+        ],
+    )
+    parser.add_argument("--version", action="version", version=f"thalweg {__version__}")
+    commands = parser.commands()
+    for name, module in _SPEC_DRIVEN.items():
+        module.add(commands, with_settings=command in {None, name})
+    recipes.add(commands)
+    completion.add(commands, build)
+    return parser
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        try:
+            code = _run(words)
+        except SystemExit as stop:  # --help and --version
+            code = int(stop.code or DONE)
+        sys.stdout.flush()
+    except ThalwegError as error:
+        return _report(error, as_json="--json" in words)
+    except KeyboardInterrupt:
+        print("thalweg: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has enough. Python would complain while it flushes at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return code
+
+
+def _run(words: Sequence[str]) -> int:
+    command = next((word for word in words if not word.startswith("-")), "")
+    found = build(command).read(words)
+    if "action" not in found:
+        found.parser.print_help(sys.stderr)
+        return WRONG_USAGE
+    return int(found.action(found))
+
+
+def _report(error: ThalwegError, *, as_json: bool) -> int:
+    if as_json:
+        kind = type(error).__name__
+        parts = {"got": error.got, "expected": error.expected, "hint": error.hint}
+        print(json.dumps({"event": "error", "kind": kind, **parts}), flush=True)
+    print("thalweg:", " ".join(str(error).split()), file=sys.stderr)
+    return WRONG_USAGE if isinstance(error, SpecError) else FAILED
