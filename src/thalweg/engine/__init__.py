@@ -1,0 +1,36 @@
+"""Moving it: the step, the loop, and what they say."""
+
+from thalweg.engine.build import short_keys
+from thalweg.engine.cohort import Cohort, Outcome, Regularisation
+from thalweg.engine.events import Clock, Diverged, Evaluated, Event, Finished, Step
+from thalweg.engine.history import History
+from thalweg.engine.loop import descend
+from thalweg.engine.metrics import Average, Metric, accuracy, build_metrics, top
+from thalweg.engine.run import Run, train
+from thalweg.engine.states import States
+from thalweg.engine.stop import Condition, Patience
+
+__all__ = [
+    "Average",
+    "Clock",
+    "Cohort",
+    "Condition",
+    "Diverged",
+    "Evaluated",
+    "Event",
+    "Finished",
+    "History",
+    "Metric",
+    "Outcome",
+    "Patience",
+    "Regularisation",
+    "Run",
+    "States",
+    "Step",
+    "accuracy",
+    "build_metrics",
+    "descend",
+    "short_keys",
+    "top",
+    "train",
+]

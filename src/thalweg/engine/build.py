@@ -1,0 +1,89 @@
+"""From a spec's names to the things they name."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from thalweg import nn, optim
+from thalweg.data import Data
+from thalweg.engine.loop import Length
+from thalweg.engine.stop import Judge
+from thalweg.errors import SpecError, nearest
+from thalweg.spec import SHORT_KEYS, Spec
+
+
+def build_rule(spec: Spec) -> optim.Rule:
+    """Return the update rule that a spec names, inside Lookahead if it asks for that.
+
+    Raises:
+        SpecError: The rule or a hyperparameter does not exist, or a value is not allowed.
+    """
+    chosen, given = spec.optimizer, dict(spec.optimizer.options)
+    if chosen.lr is not None:
+        given["lr"] = chosen.lr
+    rule = optim.build(chosen.name, **given)
+    if chosen.lookahead is None:
+        return rule
+    return optim.build("lookahead", inner=rule, **chosen.lookahead.model_dump())
+
+
+def build_schedule(spec: Spec, rule: optim.Rule, length: Length) -> Callable[[int], optim.Hyper]:
+    """Return the hyperparameters of an update, given how many were made before.
+
+    Raises:
+        SpecError: The schedule, an option or its target does not exist.
+    """
+    chosen, per_epoch = spec.schedule, length.per_epoch
+    epochs = -(-length.updates // per_epoch)
+    course = optim.build_schedule(
+        chosen.name,
+        total=max(1, length.updates if chosen.per == "step" else epochs),
+        per=chosen.per,
+        start=chosen.start,
+        target=chosen.target,
+        **chosen.options,
+    )
+    optim.in_force(rule, [course], epoch=0, step=0)  # a wrong target is known before the first step
+    return lambda made: optim.in_force(rule, [course], epoch=made // per_epoch, step=made)
+
+
+def check_watched(judge: Judge, data: Data, metrics: Iterable[str]) -> None:
+    """Check that the metrics of the stop conditions will be measured.
+
+    Raises:
+        SpecError: One of them will not.
+    """
+    names = ["loss", *metrics]
+    known = [f"{split}_{name}" for split in ("running", *data.splits()) for name in names]
+    for metric in judge.watched:
+        if metric not in known:
+            hint = nearest(metric, known)
+            if metric.startswith("val_") and "val" not in data.splits():
+                hint = f"there is no validation split, ask for one with val=0.1; {hint}"
+            raise SpecError(f"a condition on {metric!r}", "a metric that is measured", hint)
+
+
+def short_keys() -> dict[str, str]:
+    """Return the section of every option that its thing's registry declares, where that is unique.
+
+    Example:
+        >>> keys = short_keys()
+        >>> keys["momentum"], keys["hidden"], keys["milestones"], keys["smoothing"]
+        ('optimizer', 'model', 'schedule', 'loss')
+    """
+    found: list[tuple[str, str]] = []
+    for name, rule in optim.rules().items():
+        if name != "lookahead":
+            found += [(option.name, "optimizer") for option in optim.hyperparameters(rule.name)]
+    for name in optim.schedules():
+        found += [(option.name, "schedule") for option in optim.schedule_options(name)]
+    for model in nn.MODELS.values():
+        arguments = inspect.signature(model.make).parameters.values()
+        found += [(a.name, "model") for a in arguments if a.kind is a.KEYWORD_ONLY]
+    for loss in nn.LOSSES.values():
+        found += [(name, "loss") for name in inspect.signature(loss).parameters]
+    homes = dict.fromkeys(found)
+    sections = Counter(key for key, _ in homes)
+    return {key: home for key, home in homes if sections[key] == 1 and key not in SHORT_KEYS}

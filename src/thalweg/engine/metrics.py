@@ -1,0 +1,122 @@
+"""What is measured beside the loss: functions of outputs and labels, averaged over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from thalweg.errors import SpecError, nearest
+
+Metric = Callable[[Tensor, Tensor], Tensor]
+"""Outputs (K, batch, C) and labels (batch,), or targets (batch, T), to batch means, (K,)."""
+
+
+def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
+    """Fraction of samples whose largest output is the label's, (K,).
+
+    Example:
+        >>> accuracy(torch.tensor([[[1.0, 2.0], [3.0, 0.0]]]), torch.tensor([1, 1]))
+        tensor([0.5000], dtype=torch.float64)
+    """
+    return (outputs.argmax(-1) == y).mean(-1, dtype=torch.float64)
+
+
+def top(k: int) -> Metric:
+    """Return the metric that counts a sample when its label is among the k largest outputs.
+
+    Example:
+        >>> top(2)(torch.tensor([[[3.0, 2.0, 1.0]]]), torch.tensor([1]))
+        tensor([1.], dtype=torch.float64)
+    """
+
+    def top_k(outputs: Tensor, y: Tensor) -> Tensor:
+        best = outputs.topk(min(k, outputs.shape[-1]), dim=-1).indices
+        return (best == y.unsqueeze(-1)).any(-1).mean(-1, dtype=torch.float64)
+
+    return top_k
+
+
+def r2(outputs: Tensor, y: Tensor) -> Tensor:
+    """Coefficient of determination within the batch, mean over targets, (K,)."""
+    residual = (outputs - y).square().sum(-2)
+    return (1 - residual / (y - y.mean(-2, keepdim=True)).square().sum(-2)).mean(-1)
+
+
+def mae(outputs: Tensor, y: Tensor) -> Tensor:
+    """Mean absolute error, (K,)."""
+    return (outputs - y).abs().mean((-2, -1))
+
+
+_NAMED: dict[str, Metric] = {"accuracy": accuracy, "mae": mae}
+
+
+def build_metrics(
+    wanted: Sequence[str] | Mapping[str, Metric] | None, task: str
+) -> dict[str, Metric]:
+    """Return metrics by name.
+
+    Args:
+        wanted: Names (``accuracy``, ``mae``, ``top5`` and other numbers), or callables by name;
+            None takes accuracy for classification and nothing for regression.
+        task: ``"classification"`` or ``"regression"``.
+
+    Raises:
+        SpecError: An unknown name, or one that the task has no use for.
+
+    Example:
+        >>> sorted(build_metrics(["accuracy", "top3"], "classification"))
+        ['accuracy', 'top3']
+    """
+    if wanted is None:
+        return {"accuracy": accuracy} if task == "classification" else {}
+    if isinstance(wanted, Mapping):
+        return dict(wanted)
+    found: dict[str, Metric] = {}
+    for name in wanted:
+        number = name.removeprefix("top")
+        if name.startswith("top") and number.isdigit() and int(number) > 0:
+            found[name] = top(int(number))
+        elif name in _NAMED:
+            found[name] = _NAMED[name]
+        else:
+            raise SpecError(
+                f"the unknown metric {name!r}", "a metric", nearest(name, [*_NAMED, "top5"])
+            )
+        if (name == "mae") != (task == "regression"):
+            raise SpecError(f"the metric {name!r} for {task}", "one that fits the task")
+    return found
+
+
+class Average:
+    """Cumulative weighted averages, one a member, kept on the device.
+
+    After batches of n₁, n₂, … samples with means x₁, x₂, … the average is Σ nᵢxᵢ / Σ nᵢ.
+
+    Example:
+        >>> mean = Average()
+        >>> mean.add("loss", torch.tensor([1.0]), 3)
+        >>> mean.add("loss", torch.tensor([5.0]), 1)
+        >>> mean.result()
+        {'loss': (2.0,)}
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, name: str, value: Tensor, n: int) -> None:
+        """Count a batch of ``n`` samples whose mean is ``value``, (K,)."""
+        if name in self._sums:
+            self._sums[name].add_(value, alpha=n)
+            self._counts[name] += n
+        else:
+            self._sums[name] = value.to(torch.float64) * n
+            self._counts[name] = n
+
+    def result(self) -> dict[str, tuple[float, ...]]:
+        """Return the averages by name."""
+        return {
+            name: tuple((total / self._counts[name]).tolist()) for name, total in self._sums.items()
+        }
