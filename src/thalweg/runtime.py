@@ -86,5 +86,6 @@ def mkl_is_narrow() -> bool:
     The answer follows from the processor and ``MKL_CBWR`` alone, never from a timing, because the
     choice of a kernel decides the last bits of a run.
     """
-    pinned = os.environ.get("MKL_CBWR", "").startswith(("AVX2", "AVX,", "SSE", "COMPATIBLE"))
+    branch = os.environ.get("MKL_CBWR", "").split(",")[0]
+    pinned = branch in {"AVX", "AVX2", "COMPATIBLE"} or branch.startswith("SSE")
     return "avx512f" in cpu()[1] and (pinned or not intel_avx512())
