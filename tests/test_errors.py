@@ -45,3 +45,9 @@ def test_an_error_is_caught_by_the_name_that_python_users_expect(kind, builtin):
 def test_the_nearest_name_comes_first_and_a_far_one_not_at_all():
     assert nearest("momentun", ["lr", "momentum"]) == "did you mean momentum? known: lr, momentum"
     assert nearest("xyz", ["lr", "momentum"]) == "known: lr, momentum"
+
+
+def test_where_there_are_many_names_the_near_one_is_enough():
+    many = [f"name{number}" for number in range(21)]
+    assert nearest("nam7", many) == "did you mean name7?"
+    assert nearest("xyz", many).startswith("known: name0, name1, ")

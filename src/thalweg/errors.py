@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MANY = 20
+"""More names than these are no hint."""
+
 
 class ThalwegError(Exception):
     """Base of every error that thalweg raises on purpose.
@@ -45,7 +48,9 @@ class DownloadError(ThalwegError, OSError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names what ``name`` probably meant.
+    """Return a hint that names what ``name`` probably meant, and what else there is.
+
+    Where there is much else, it is listed only if nothing is near.
 
     Example:
         >>> nearest("adma", ["sgd", "adam"])
@@ -53,5 +58,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     names = sorted(known)
     close = get_close_matches(name, names, n=1, cutoff=0.5)
-    meant = f"did you mean {close[0]}? " if close else ""
-    return f"{meant}known: {', '.join(names)}"
+    listed = f"known: {', '.join(names)}"
+    if not close:
+        return listed
+    return f"did you mean {close[0]}?" + ("" if len(names) > MANY else f" {listed}")
