@@ -10,13 +10,14 @@ from pydantic import TypeAdapter, ValidationError
 
 
 def members(kind: Any) -> tuple[Any, ...]:
-    """Return the members of a union, or the type itself.
+    """Return the members of a union, or the type itself, without constraints.
 
     Example:
         >>> members(int | None), members(int)
         ((<class 'int'>, <class 'NoneType'>), (<class 'int'>,))
     """
-    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    parts = get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+    return tuple(get_args(one)[0] if get_origin(one) is Annotated else one for one in parts)
 
 
 def is_list(kind: Any) -> bool:
@@ -39,8 +40,6 @@ def placeholder(kind: Any) -> str:
 
 
 def _placeholder(kind: Any) -> str:
-    if get_origin(kind) is Annotated:
-        return placeholder(get_args(kind)[0])
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
     if get_origin(kind) is tuple:
@@ -60,13 +59,14 @@ def convert(kind: Any, text: str) -> Any:
         >>> convert(int | None, "none"), convert(tuple[int, ...], "none")
         (None, ())
     """
+    bare: Any = Union[members(kind)]  # noqa: UP007  # as many as there are
     if is_list(kind):
         parts = [part.strip() for part in text.split(",") if part.strip()]
         with suppress(ValidationError):
-            return TypeAdapter(kind).validate_python([] if parts == ["none"] else parts)
+            return TypeAdapter(bare).validate_python([] if parts == ["none"] else parts)
     elif NoneType in members(kind) and text == "none":
         return None
-    for candidate in (kind, int, float):
+    for candidate in (bare, float):
         with suppress(ValidationError):
             return TypeAdapter(candidate).validate_python(text)
     return text

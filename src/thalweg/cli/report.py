@@ -55,7 +55,7 @@ class JsonLines:
                 self._tell("evaluated", **clock, lr=lr, **_first(metrics))
             case Diverged(loss=loss):
                 self._tell("diverged", **clock, loss=loss[0])
-            case Finished(reason=reason, metrics=metrics):
+            case Finished(reason=reason, metrics=metrics):  # pragma: no branch
                 self._tell("finished", **clock, reason=reason, **_first(metrics))
 
     def _tell(self, event: str, **values: Any) -> None:

@@ -23,5 +23,8 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         table.add_column(title, overflow="fold", justify="right" if numbers else "left")
     for line in lines:
         table.add_row(*map(Text, line))  # Text: brackets are no markup
-    width = None if sys.stdout.isatty() else 1000
-    Console(highlight=False, width=width).print(table)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1000)
+    with console.capture() as captured:
+        console.print(table)
+    for text in captured.get().splitlines():
+        print(text.rstrip())

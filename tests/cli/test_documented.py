@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from thalweg.cli.program import build
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "command-line.md"
+
+
+def commands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    below = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for command in action.choices.values():
+            yield from commands(command)
+
+
+COMMANDS = list(commands(build("")))
+
+
+@pytest.mark.parametrize("parser", COMMANDS, ids=[parser.prog for parser in COMMANDS])
+def test_every_command_is_on_its_page(parser: argparse.ArgumentParser) -> None:
+    text = PAGE.read_text("utf-8")
+    assert f"\n`{parser.prog}" in text
+
+
+@pytest.mark.parametrize("parser", COMMANDS, ids=[parser.prog for parser in COMMANDS])
+def test_every_argument_says_what_it_means(parser: argparse.ArgumentParser) -> None:
+    assert [action.dest for action in parser._actions if not action.help] == []
+
+
+def test_every_option_of_train_that_is_no_setting_is_on_the_page() -> None:
+    train = next(parser for parser in COMMANDS if parser.prog == "thalweg train")
+    options = set(train._option_string_actions) - {"-h", "--help"}
+    assert [option for option in options if option not in PAGE.read_text("utf-8")] == []
+
+
+def test_every_event_of_json_is_on_the_page() -> None:
+    text = PAGE.read_text("utf-8")
+    for event in ("started", "step", "evaluated", "diverged", "finished", "error"):
+        assert f"| `{event}` |" in text

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+import thalweg
+from thalweg.cli import main, program
+from thalweg.errors import DataError
+
+PROGRAM = [sys.executable, "-c", "import sys; from thalweg.cli import main; sys.exit(main())"]
+COMMANDS = [
+    ["train"], ["data"], ["data", "list"], ["data", "fetch"], ["data", "show"],
+    ["model"], ["recipes"], ["completion"],
+]  # fmt: skip
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"thalweg {thalweg.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
+def test_every_command_has_help_with_examples(
+    command: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert told.startswith("usage: thalweg")
+    assert "examples:\n  thalweg" in told
+
+
+@pytest.mark.parametrize("command", [[], ["data"]], ids=" ".join)
+def test_no_command_is_wrong_usage(
+    command: Sequence[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "commands:" in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ["trian"],
+            "thalweg: got the command 'trian'; expected a command of thalweg. "
+            "Hint: did you mean train? known: completion, data, model, recipes, train\n",
+        ),
+        (
+            ["train", "--optimzer", "sgd"],
+            "thalweg: got the unknown option --optimzer; expected an option of thalweg train. "
+            "Hint: did you mean --optimizer? see thalweg train --help\n",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    words: Sequence[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    assert capsys.readouterr() == ("", line)
+
+
+def test_an_error_is_json_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "mnits", "--json"]) == 2
+    told = capsys.readouterr()
+    error = json.loads(told.out)
+    assert {"event": "error", "kind": "SpecError", "got": "the data set 'mnits'"}.items() <= (
+        error.items()
+    )
+    assert "did you mean mnist?" in error["hint"]
+    assert told.err.startswith("thalweg: got the data set 'mnits'; expected")
+
+
+def test_an_error_that_is_not_of_usage_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(words: Sequence[str]) -> int:
+        raise DataError("a file\nin two lines", "one")
+
+    monkeypatch.setattr(program, "_run", fail)
+    assert main([]) == 1
+    assert capsys.readouterr().err == "thalweg: got a file in two lines; expected one.\n"
+
+
+def test_an_interrupt_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(words: Sequence[str]) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "_run", interrupt)
+    assert main([]) == 130
+    assert capsys.readouterr().err == "thalweg: interrupted\n"
+
+
+def test_the_process_is_prepared_before_torch() -> None:
+    code = (
+        "import os, sys, builtins\n"
+        "os.environ.pop('MKL_CBWR', None)\n"
+        "real, seen = builtins.__import__, []\n"
+        "def spy(name, *rest):\n"
+        "    if name.partition('.')[0] == 'torch' and 'torch' not in sys.modules:\n"
+        "        seen.append(os.environ.get('MKL_CBWR'))\n"
+        "    return real(name, *rest)\n"
+        "builtins.__import__ = spy\n"
+        "from thalweg.cli import main\n"
+        "assert main(['train', '--print-spec']) == 0\n"
+        "assert seen and all(seen), seen\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["recipes"], ["recipes", "lba"], ["trian"]], ids=" ".join
+)
+def test_what_needs_no_torch_does_not_wait_for_it(words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from thalweg.cli import main\n"
+        f"main({words})\n"
+        "sys.exit('torch' in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([*PROGRAM, "recipes"], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_ctrl_c_ends_a_run_with_one_line() -> None:
+    words = ["train", "circle", "--epochs", "1e6", "--json", "--evaluate-every", "never"]
+    words += ["--log-every", "1000"]
+    with subprocess.Popen(
+        [*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        assert json.loads(run.stdout.readline())["event"] == "started"
+        assert json.loads(run.stdout.readline())["event"] == "step"
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert (run.returncode, told) == (130, "thalweg: interrupted\n")
