@@ -1,0 +1,55 @@
+"""The benchmarks run through, on a few small digits; what they measure there means nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def lines(script: str, *options: str) -> list[dict[str, Any]]:
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / script), "--quick", "--threads", "1", *options],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_epoch_measures_every_peer_in_every_round():
+    options = ("--repetitions", "2", "--precision", "float32", "--nets", "lab-mlp")
+    printed = lines("epoch.py", *options, "--peers", "dataloader", "tensors")
+    epochs = {line["peer"]: line for line in printed if line["kind"] == "epoch"}
+    assert printed[0]["kind"] == "header"
+    assert set(epochs) == {"thalweg", "dataloader", "tensors"}
+    assert all(len(line["seconds"]["all"]) == 2 for line in epochs.values())
+    assert epochs["thalweg"]["over_thalweg"]["medians"] == 1
+    assert [line["over"] for line in printed if line["kind"] == "aim"] == ["dataloader", "tensors"]
+    (ceiling,) = (line for line in printed if line["kind"] == "ceiling")
+    macs = 784 * 16 * 2 + (16 * 32 + 32 * 24 + 24 * 10) * 3
+    assert ceiling["gflop_an_epoch"] == pytest.approx(2e-9 * macs * 512, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_perfect_fit_times_both_sides():
+    options = ("--races", "perfect-fit", "--seeds", "3", "--slow-epochs", "1")
+    printed = lines("perfect_fit.py", *options, "--measured-seeds", "0")
+    kinds = [line["kind"] for line in printed if line["kind"] != "note"]
+    assert kinds == ["header", "setup", "setup", "fast", "slow epoch", "aim"]
+    aim = printed[-1]
+    assert aim["slow_seconds"] == pytest.approx(8 * aim["slow_seconds_an_epoch"], rel=1e-3)
+    assert aim["share"] == pytest.approx(
+        aim["fast_seconds"]["median"] / aim["slow_seconds"], rel=1e-3
+    )
