@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
 from torch.nn import functional as F
 
 from thalweg.errors import ModelError, SpecError
@@ -190,41 +189,6 @@ def test_without_smoothing_label_smoothing_is_cross_entropy():
 def test_mse_never_broadcasts_samples(method):
     with pytest.raises(ModelError, match=r"targets of shape \(3,\)"):
         getattr(build_loss("mse"), method)(torch.ones(3, 1), torch.ones(3))
-
-
-@pytest.mark.parametrize("function", [nn.CrossEntropyLoss(), F.cross_entropy])
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_callable_is_a_loss(function, shared):
-    loss, named = build_loss(function), build_loss("cross-entropy")
-    outputs, y = batch(named, members=(3,), shared=shared)
-    losses, grad = loss.value_and_grad(outputs, y)
-    expected, expected_grad = named.value_and_grad(outputs, y)
-    torch.testing.assert_close(losses, expected)
-    torch.testing.assert_close(grad, expected_grad)
-
-
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_callable_takes_values_too(shared):
-    loss, named = build_loss(nn.MSELoss()), build_loss("mse")
-    outputs, y = batch(named, members=(6,), samples=6, shared=shared)  # as many members as samples
-    torch.testing.assert_close(loss(outputs, y), named(outputs, y))
-
-
-def test_a_callable_may_return_one_number_in_any_shape():
-    loss = build_loss(lambda o, y: (o.mean() - y.float().mean())[None])
-    assert loss(torch.ones(4, 2), torch.zeros(4)).shape == ()
-
-
-@pytest.mark.parametrize(
-    ("function", "got"),
-    [
-        (lambda o, y: o.mean(-1), r"a loss of shape \(4,\)"),
-        (lambda o, y: 1.0, "a loss of type float"),
-    ],
-)
-def test_a_callable_must_return_one_number(function, got):
-    with pytest.raises(ModelError, match=got):
-        build_loss(function)(torch.ones(4, 2), torch.zeros(4))
 
 
 def test_a_loss_is_returned_as_it_is():

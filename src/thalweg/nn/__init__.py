@@ -5,7 +5,8 @@ from __future__ import annotations
 from thalweg.nn.fit import check_fit
 from thalweg.nn.init import INITS, Scheme, initialize
 from thalweg.nn.layers import DropBlock2d, Residual
-from thalweg.nn.losses import DEFAULT_LOSS, LOSSES, Loss, build_loss
+from thalweg.nn.loss import Loss
+from thalweg.nn.losses import DEFAULT_LOSS, LOSSES, build_loss
 from thalweg.nn.mlp import ACTIVATIONS, NORMS, OUTPUTS, mlp
 from thalweg.nn.models import MODELS, Model, build, find_model
 from thalweg.nn.summary import summary

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError, SpecError
-from thalweg.nn.losses import DEFAULT_LOSS, Loss
+from thalweg.nn.loss import Loss
+from thalweg.nn.losses import DEFAULT_LOSS
 
 
 def check_fit(
