@@ -24,7 +24,7 @@ class ReLU(Layer):
         self.inplace = inplace
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        y = x if self.inplace else self.buffer("y", x.shape, x)[0]
+        y = x if self.inplace else self.buffer("y", x.shape, x)
         torch.clamp_min(x, 0, out=y)
         if train:
             self.y = y
@@ -49,9 +49,9 @@ class FromOutput(Layer):
         self.function, self.derivative = function, derivative
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        y, ys = self.buffer("y", x.shape, x)
+        y = self.buffer("y", x.shape, x)
         # A member at a time: the last few numbers of a call are not rounded as the others are.
-        for part, place in zip(x.unbind(0), ys, strict=True):
+        for part, place in zip(x.unbind(0), y.unbind(0), strict=True):
             self.function(part, out=place)
         if train:
             self.y = y
@@ -78,19 +78,19 @@ class Mish(Layer):
     BLOCK = 3 << 15
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        y = self.buffer("y", x.shape, x)[0]
-        d = self.buffer("d", x.shape, x)[0] if train else None
+        y = self.buffer("y", x.shape, x)
+        d = self.buffer("d", x.shape, x) if train else None
         cap = 20.0 if x.dtype == torch.float32 else 40.0
         x_flat, y_flat = x.reshape(-1), y.view(-1)
         d_flat = None if d is None else d.view(-1)
         for start in range(0, x_flat.numel(), self.BLOCK):
             part = slice(start, start + self.BLOCK)
             xb, yb = x_flat[part], y_flat[part]
-            e, n = (self.buffer(tag, xb.shape, xb)[0] for tag in ("e", "n"))
+            e, n = (self.buffer(tag, xb.shape, xb) for tag in ("e", "n"))
             torch.clamp_max(xb, cap, out=e).exp_()
             torch.addcmul(e, e, e, out=n).add_(e)  # n = e² + 2e
             if d_flat is not None:
-                q = self.buffer("q", xb.shape, xb)[0]
+                q = self.buffer("q", xb.shape, xb)
                 db = torch.addcmul(e, e, e, out=d_flat[part]).mul_(xb)  # x e(1 + e)
                 torch.add(n, 2, out=q).reciprocal_()
                 torch.mul(n, q, out=n)  # tanh(softplus x)

@@ -37,7 +37,7 @@ class Layer(ABC):
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self._buffers: dict[tuple[object, ...], tuple[Tensor, list[Tensor]]] = {}
+        self._buffers: dict[tuple[object, ...], Tensor] = {}
 
     @abstractmethod
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
@@ -53,14 +53,12 @@ class Layer(ABC):
         for name in self.kept:
             vars(self).pop(name, None)
 
-    def buffer(self, tag: str, shape: Sequence[int], like: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return a reusable tensor and its members' views along the first axis."""
+    def buffer(self, tag: str, shape: Sequence[int], like: Tensor) -> Tensor:
+        """Return a tensor that is the same at every call with the same tag and shape."""
         key = (tag, *shape)
-        found = self._buffers.get(key)
-        if found is None:
-            tensor = torch.empty(tuple(shape), dtype=like.dtype, device=like.device)
-            found = self._buffers[key] = (tensor, list(tensor.unbind(0)))
-        return found
+        if key not in self._buffers:
+            self._buffers[key] = torch.empty(tuple(shape), dtype=like.dtype, device=like.device)
+        return self._buffers[key]
 
 
 def each_member(x: Tensor, members: int) -> Sequence[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -37,7 +39,8 @@ class Linear(Layer):
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         members, precision = self.context.members, self.context.precision
-        y, ys = self.buffer("y", (members, x.shape[1], self.out), self.weight[0])
+        y = self.buffer("y", (members, x.shape[1], self.out), self.weight[0])
+        ys = y.unbind(0)
         xs = each_member(x if x.dtype == precision else x.to(precision), members)
         ws = [w.to(precision) for w in self.weight] if precision != y.dtype else self.weight
         results = [
@@ -58,11 +61,12 @@ class Linear(Layer):
             kernels.grad_weight(gk, x, weight_grad)
         if not need_input:
             return None
-        gx, gxs = self.buffer("gx", (len(gs), *self.x[0].shape), g)
+        gx = self.buffer("gx", (len(gs), *self.x[0].shape), g)
+        gxs = gx.unbind(0)
         return _gather(gx, gxs, [kernels.grad_input(*o) for o in zip(gs, self.w, gxs, strict=True)])
 
 
-def _gather(buffer: Tensor, places: list[Tensor], results: list[Tensor]) -> Tensor:
+def _gather(buffer: Tensor, places: Sequence[Tensor], results: list[Tensor]) -> Tensor:
     """Return the members' results as one tensor, wherever the kernels have put them."""
     if len(results) == 1:
         return buffer if results[0] is places[0] else results[0].unsqueeze(0)

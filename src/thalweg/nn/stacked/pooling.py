@@ -55,13 +55,13 @@ class MaxPool2x2(Layer):
         if height % 2 or width % 2:  # the last row or column belongs to no window
             x = x[..., : height // 2 * 2, : width // 2 * 2]
         self.shape = (*outer, height, width)
-        wide = self.buffer("wide", (*outer, height // 2 * 2, width // 2), x)[0]
-        y = self.buffer("y", (*outer, height // 2, width // 2), x)[0]
+        wide = self.buffer("wide", (*outer, height // 2 * 2, width // 2), x)
+        y = self.buffer("y", (*outer, height // 2, width // 2), x)
         torch.maximum(x[..., ::2], x[..., 1::2], out=wide)
         torch.maximum(wide[..., ::2, :], wide[..., 1::2, :], out=y)
         if train:  # 1 where the second of the two was larger, else 0
             self.right, self.lower = (
-                self.buffer(f"from {part.shape}", part.shape, x)[0] for part in (wide, y)
+                self.buffer(f"from {part.shape}", part.shape, x) for part in (wide, y)
             )
             torch.sub(wide, x[..., ::2], out=self.right).sign_()
             torch.sub(y, wide[..., ::2, :], out=self.lower).sign_()
@@ -71,11 +71,11 @@ class MaxPool2x2(Layer):
         if not need_input:
             return None
         *_, height, width = self.shape
-        gx = self.buffer("gx", self.shape, g)[0]
+        gx = self.buffer("gx", self.shape, g)
         if height % 2 or width % 2:
             gx.zero_()
         inner = gx[..., : height // 2 * 2, : width // 2 * 2]
-        wide = self.buffer("gwide", self.right.shape, g)[0]
+        wide = self.buffer("gwide", self.right.shape, g)
         _share(g, self.lower, wide[..., ::2, :], wide[..., 1::2, :])
         _share(wide, self.right, inner[..., ::2], inner[..., 1::2])
         return gx

@@ -43,11 +43,11 @@ class Dropout(Layer):
             self.mask = None
             return x
         shape = (self.context.members, *x.shape[1:])
-        self.mask, masks = self.buffer("mask", shape, x)
-        for mask, generator in zip(masks, self.context.generators, strict=True):
+        self.mask = self.buffer("mask", shape, x)
+        for mask, generator in zip(self.mask.unbind(0), self.context.generators, strict=True):
             mask.bernoulli_(1 - self.p, generator=generator)
         self.mask.mul_(1 / (1 - self.p) if self.p < 1 else 0)
-        return torch.mul(x, self.mask, out=self.buffer("y", shape, x)[0])
+        return torch.mul(x, self.mask, out=self.buffer("y", shape, x))
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         if not need_input:
