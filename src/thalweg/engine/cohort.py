@@ -110,6 +110,7 @@ class Cohort:
         self.regularisation = regularisation or Regularisation()
         self.state = rule.init(self.stack.theta)
         self.updates = self.gradients = 0
+        self._buffers = {name: buffer.clone() for name, buffer in self.stack.buffers.items()}
         self._weights = self.stack.mask(n for n, p in self.stack.places.items() if len(p.shape) > 1)
 
     def gradient(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -136,6 +137,8 @@ class Cohort:
         """
         theta, grad, samples = self.stack.theta, self.stack.grad, 0
         metrics: dict[str, Tensor] = {}
+        for name, buffer in self.stack.buffers.items():
+            self._buffers[name].copy_(buffer)
         for x, y in batches:
             before = grad.clone() if samples else None
             new, n = self.gradient(x, y), len(y)
@@ -147,6 +150,8 @@ class Cohort:
         hyper = self.schedule(self.updates)
         lr = float(hyper["lr"])
         if not all(map(math.isfinite, metrics["loss"].tolist())):
+            for name, buffer in self.stack.buffers.items():  # running statistics moved already
+                buffer.copy_(self._buffers[name])
             return Outcome(metrics, samples, lr, finite=False)
         self.regularisation.apply(theta, grad, self._weights)
         optim.apply(self.rule, theta, grad, self.state, self.updates, hyper)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thalweg.engine.events import Clock, Evaluated, Event, Step
-from thalweg.errors import ThalwegError
+from thalweg.errors import SpecError, ThalwegError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,8 +55,11 @@ class History:
             by: ``"steps"`` or ``"epochs"``.
 
         Raises:
+            SpecError: There is no such table.
             ThalwegError: pandas is not installed.
         """
+        if by not in {"steps", "epochs"}:
+            raise SpecError(f"by={by!r}", "steps or epochs")
         try:
             import pandas as pd
         except ImportError:
@@ -78,5 +81,7 @@ def _columns(
 
 
 def _single(values: Any) -> Any:
-    """Return one member's value as a number, several as they are."""
-    return values[0] if values is not None and len(values) == 1 else values
+    """Return one member's value as a number, several as a list."""
+    if values is None:
+        return None
+    return values[0] if len(values) == 1 else list(values)

@@ -16,6 +16,7 @@ from thalweg.engine.cohort import Cohort
 from thalweg.engine.events import Clock, Diverged, Evaluated, Event, Finished, Reason, Step
 from thalweg.engine.metrics import Average
 from thalweg.engine.stop import Judge
+from thalweg.errors import SpecError
 from thalweg.spec import Spec, parse_interval
 
 
@@ -50,9 +51,14 @@ class Length:
         batches = samples // size if spec.drop_last else math.ceil(samples / size)
         per_epoch = math.ceil(batches / spec.accumulate)
         epochs = 1.0 if spec.epochs is None else spec.epochs
+        updates = spec.steps or round(epochs * per_epoch)
+        if updates < 1:
+            raise SpecError(
+                f"epochs={epochs:g}", "at least one update", f"an epoch has {per_epoch}"
+            )
         count, unit = parse_interval(spec.evaluate_every) or (0, "step")
         every = count * per_epoch if unit == "epoch" else count
-        return cls(size, per_epoch, spec.steps or round(epochs * per_epoch), every)
+        return cls(size, per_epoch, updates, every)
 
 
 @torch.no_grad()
@@ -66,13 +72,21 @@ def descend(cohort: Cohort, data: Data, spec: Spec, order: Generator) -> Iterato
         order: Source of the order of the samples, which all members share.
 
     Yields:
-        `Step` after every update, `Evaluated` at the chosen intervals and at the end, `Diverged`
-        when a loss is not finite, and `Finished` last.
+        `Step` after every update; `Evaluated` at the chosen intervals, and at the end on every
+        split; `Diverged` when a loss is not finite; and `Finished` last.
     """
     length, judge = Length.of(spec, len(data.train)), Judge(spec)
     splits, slow = data.splits(), spec.evaluate_weights != "current"
     seconds, last = 0.0, dict[str, tuple[float, ...]]()
     reason: Reason | None = None if cohort.updates < length.updates else "complete"
+
+    def measure(*, chosen: bool) -> dict[str, tuple[float, ...]]:
+        return {
+            f"{name}_{metric}": value
+            for name, split in splits.items()
+            if (name in judge.splits) == chosen
+            for metric, value in cohort.evaluate(split, slow=slow).items()
+        }
 
     def clock() -> Clock:
         epoch = cohort.updates / length.per_epoch
@@ -95,18 +109,18 @@ def descend(cohort: Cohort, data: Data, spec: Spec, order: Generator) -> Iterato
                 running.add(name, value, outcome.samples)
             yield Step(clock(), outcome.metrics, outcome.lr)
 
-            ends = cohort.updates == length.updates or judge.out_of_time(seconds)
-            due = length.evaluate_every and cohort.updates % length.evaluate_every == 0
-            if due or (ends and length.evaluate_every):
-                chosen = splits if ends else [s for s in splits if s in judge.splits]
+            if cohort.updates == length.updates:
+                reason = "complete"
+            elif judge.out_of_time(seconds):
+                reason = "time"
+            every = length.evaluate_every
+            if every and (reason is not None or cohort.updates % every == 0):
                 last = {f"running_{name}": value for name, value in running.result().items()}
-                for split in chosen:
-                    measured = cohort.evaluate(splits[split], slow=slow)
-                    last |= {f"{split}_{name}": value for name, value in measured.items()}
+                last |= measure(chosen=True)
+                reason = judge.verdict(last) or reason
+                if reason is not None:  # the last word is on every split
+                    last |= measure(chosen=False)
                 yield Evaluated(clock(), last, outcome.lr)
-                reason = judge.verdict(last)
-            if ends:
-                reason = reason or ("time" if cohort.updates < length.updates else "complete")
             if reason is not None:
                 break
     yield Finished(clock(), reason, last)
@@ -117,10 +131,11 @@ def batches_of(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Iterate over one epoch's inputs, (1, batch, …), and labels; inputs share their memory."""
     x, y = split.x, split.y
+    indices = index_batches(len(split), size, order, drop_last=drop_last, device=x.device)
+    if size == len(split):
+        yield x.unsqueeze(0), y
+        return
     place = torch.empty((size, *x.shape[1:]), dtype=x.dtype, device=x.device)
-    for index in index_batches(len(split), size, order, drop_last=drop_last, device=x.device):
-        if size == len(split):
-            yield x.unsqueeze(0), y
-        else:
-            chosen = torch.index_select(x, 0, index, out=place[: len(index)])
-            yield chosen.unsqueeze(0), y.index_select(0, index)
+    for index in indices:
+        chosen = torch.index_select(x, 0, index, out=place[: len(index)])
+        yield chosen.unsqueeze(0), y.index_select(0, index)

@@ -38,14 +38,13 @@ def top(k: int) -> Metric:
     return top_k
 
 
-def r2(outputs: Tensor, y: Tensor) -> Tensor:
-    """Coefficient of determination within the batch, mean over targets, (K,)."""
-    residual = (outputs - y).square().sum(-2)
-    return (1 - residual / (y - y.mean(-2, keepdim=True)).square().sum(-2)).mean(-1)
-
-
 def mae(outputs: Tensor, y: Tensor) -> Tensor:
-    """Mean absolute error, (K,)."""
+    """Mean absolute error over the batch and the targets, (K,).
+
+    Example:
+        >>> mae(torch.tensor([[[1.0], [-3.0]]]), torch.tensor([[0.0], [0.0]]))
+        tensor([2.])
+    """
     return (outputs - y).abs().mean((-2, -1))
 
 
@@ -76,7 +75,7 @@ def build_metrics(
     found: dict[str, Metric] = {}
     for name in wanted:
         number = name.removeprefix("top")
-        if name.startswith("top") and number.isdigit() and int(number) > 0:
+        if name.startswith("top") and number.isdecimal() and int(number) > 0:
             found[name] = top(int(number))
         elif name in _NAMED:
             found[name] = _NAMED[name]
@@ -85,8 +84,38 @@ def build_metrics(
                 f"the unknown metric {name!r}", "a metric", nearest(name, [*_NAMED, "top5"])
             )
         if (name == "mae") != (task == "regression"):
-            raise SpecError(f"the metric {name!r} for {task}", "one that fits the task")
+            fitting = "mae" if task == "regression" else "accuracy, or top5 and other numbers"
+            raise SpecError(f"the metric {name!r} for {task}", fitting)
     return found
+
+
+def check_metrics(metrics: Mapping[str, Metric], outputs: Tensor, y: Tensor) -> None:
+    """Check on a small batch that metrics of the user's own are what they should be.
+
+    Args:
+        metrics: Callables by name.
+        outputs: Outputs, (K, batch, C).
+        y: Labels (batch,), or targets (batch, T).
+
+    Raises:
+        SpecError: A metric does not return a mean for each network, or takes the loss's name.
+    """
+    K = len(outputs)
+    for name, metric in metrics.items():
+        if name == "loss":
+            raise SpecError("a metric named 'loss'", "another name: the loss is measured anyway")
+        value = metric(outputs, y)
+        if not isinstance(value, Tensor):
+            got = f"a {type(value).__name__}"
+        elif value.shape != (K,) or not value.is_floating_point():
+            got = f"a tensor of {value.dtype} and shape {tuple(value.shape)}"
+        else:
+            continue
+        raise SpecError(
+            f"the metric {name!r}, which returns {got}",
+            f"a floating-point tensor of shape ({K},): the batch's mean for each network",
+            "outputs are (networks, batch, classes)",
+        )
 
 
 class Average:

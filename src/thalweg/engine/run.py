@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,10 +17,10 @@ from thalweg.engine.cohort import Cohort, Regularisation
 from thalweg.engine.events import Evaluated, Event, Finished, Reason, Step
 from thalweg.engine.history import History
 from thalweg.engine.loop import Length, descend
-from thalweg.engine.metrics import Metric, build_metrics
+from thalweg.engine.metrics import Metric, build_metrics, check_metrics
 from thalweg.engine.states import States
 from thalweg.engine.stop import Judge
-from thalweg.errors import DataError, nearest
+from thalweg.errors import DataError, ModelError, SpecError, nearest
 from thalweg.spec import DataSpec, Spec
 
 
@@ -67,6 +68,8 @@ class Run:
             torch.set_num_threads(spec.threads)
         rule = build_rule(spec)  # what costs nothing to find wrong is looked at first
         judge = Judge(spec)
+        if model is not None:
+            _check_own(model, spec)
         loading = {key: getattr(spec.data, key) for key in DataSpec.model_fields if key != "source"}
         source = spec.data.source if data is None else data
         self.data = load_data(source, **loading, device=spec.device)
@@ -80,7 +83,8 @@ class Run:
                 **spec.model.options,
             )
         elif spec.model.init != "default":
-            model = networks.initialize(model, spec.model.init, Generator().manual_seed(seed))
+            own = copy.deepcopy(model)
+            model = networks.initialize(own, spec.model.init, Generator().manual_seed(seed))
         by_task = networks.DEFAULT_LOSS[self.data.task]
         goal = networks.build_loss(
             loss or (by_task if spec.loss.name == "auto" else spec.loss.name), **spec.loss.options
@@ -88,6 +92,10 @@ class Run:
         networks.check_fit(
             model, goal, self.data.input_shape, self.data.out_features, self.data.task
         )
+        kinds = {p.dtype for p in model.parameters()} - {self.data.train.x.dtype}
+        if kinds:
+            got = f"a model with parameters of {kinds.pop()}"
+            raise ModelError(got, f"{self.data.train.x.dtype}, as the data", "use model.float()")
         length = Length.of(spec, len(self.data.train))
         measures = build_metrics(metrics or spec.metrics, self.data.task)
         check_watched(judge, self.data, measures)
@@ -103,15 +111,22 @@ class Run:
             device=spec.device,
             precision=spec.precision,
         )
+        if spec.evaluate_weights == "slow" and self.cohort.slow_weights() is None:
+            hint = "lookahead has them, as with -s optimizer.lookahead.k=5"
+            got = f"evaluate_weights='slow' for {rule.name}"
+            raise SpecError(got, "a rule that keeps slow weights", hint)
+        if metrics is not None:
+            some = self.data.train.take(torch.arange(min(2, len(self.data.train))))
+            check_metrics(measures, self.cohort.stack.forward(some.x.unsqueeze(0)), some.y)
         self.history = History()
         self.states = States(spec.record_states, spec.record_budget * 2**20)
+        self.states.offer(0, self.cohort.stack.theta)
         self.metrics: dict[str, float] = {}
         self.reason: Reason | None = None
         self._order = stream(seed, "order")
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens as it happens."""
-        self.states.offer(0, self.cohort.stack.theta)
         for event in descend(self.cohort, self.data, self.spec, self._order):
             self.history.add(event)
             if isinstance(event, Step):
@@ -160,6 +175,16 @@ class Run:
 
     def _weights(self) -> Tensor | None:
         return None if self.spec.evaluate_weights == "current" else self.cohort.slow_weights()
+
+
+def _check_own(model: object, spec: Spec) -> None:
+    """Check that a model of the user's own is one, and that the spec does not shape it."""
+    if not isinstance(model, nn.Module):
+        got = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
+        raise ModelError(f"{got} as a model", "the name of a model, or an nn.Module")
+    if spec.model.options:
+        got = f"{', '.join(spec.model.options)} for a model of your own"
+        raise SpecError(got, "options of a named model", "init is the only one for both")
 
 
 def train(

@@ -77,8 +77,10 @@ class Patience:
     def exhausted(self, metrics: Mapping[str, float]) -> bool:
         """Take note of an evaluation and tell whether to stop."""
         score = self.sign * metrics[self.metric]
-        self.waited = 0 if score > self.best else self.waited + 1
-        self.best = max(score, self.best)
+        if score > self.best:
+            self.best, self.waited = score, 0
+        else:  # NaN among them
+            self.waited += 1
         return self.waited >= self.limit
 
 
