@@ -20,7 +20,7 @@ def accuracy(outputs: Tensor, y: Tensor) -> Tensor:
         >>> accuracy(torch.tensor([[[1.0, 2.0], [3.0, 0.0]]]), torch.tensor([1, 1]))
         tensor([0.5000], dtype=torch.float64)
     """
-    return (outputs.argmax(-1) == y).mean(-1, dtype=torch.float64)
+    return (outputs.max(-1).indices == y).mean(-1, dtype=torch.float64)
 
 
 def top(k: int) -> Metric:

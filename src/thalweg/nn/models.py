@@ -156,14 +156,13 @@ def _garment(input_shape: tuple[int, ...], out_features: int) -> nn.Module:
             "images (channels, height, width) of at least 16x16 for garment",
             "two 5x5 convolutions and two poolings leave nothing of smaller ones",
         )
-    # Pooling and ReLU commute, values and gradients alike; pooled first, ReLU has a quarter to do.
     return nn.Sequential(
         nn.Conv2d(input_shape[0], 6, kernel_size=5),
-        nn.MaxPool2d(2),
         nn.ReLU(),
+        nn.MaxPool2d(2),
         nn.Conv2d(6, 16, kernel_size=5),
-        nn.MaxPool2d(2),
         nn.ReLU(),
+        nn.MaxPool2d(2),
         nn.Flatten(),
         nn.Linear(16 * height * width, 120),
         nn.ReLU(),

@@ -22,6 +22,7 @@ class Conv2d(Layer):
         bias: (K, out) or None, and its gradient's place.
     """
 
+    trains = True
     kept = ("x", "w")
 
     def __init__(

@@ -40,6 +40,7 @@ class Autograd(Layer):
             the stack's tensors.
     """
 
+    trains = True
     kept = ("x", "y")
 
     def __init__(self, context: Context, modules: Sequence[nn.Module]) -> None:

@@ -32,6 +32,9 @@ class Layer(ABC):
     call overwrites.
     """
 
+    trains = False
+    """Whether the layer has parameters to find gradients for."""
+
     kept: tuple[str, ...] = ()
     """Attributes that forward leaves for backward."""
 

@@ -20,6 +20,7 @@ class Linear(Layer):
         bias: (K, out) or None, and its gradient's place.
     """
 
+    trains = True
     kept = ("x", "w")
 
     def __init__(

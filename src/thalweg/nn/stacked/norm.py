@@ -21,6 +21,7 @@ class BatchNorm(Layer):
             empty when the layer does not track.
     """
 
+    trains = True
     kept = ("x", "statistics")
 
     def __init__(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from operator import or_
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +63,7 @@ class Chain(Layer):
     def __init__(self, context: Context, layers: Sequence[Layer]) -> None:
         super().__init__(context)
         self.layers = layers
+        self.trains = any(layer.trains for layer in layers)
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         for layer in self.layers:
@@ -69,10 +72,12 @@ class Chain(Layer):
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         gradient: Tensor | None = g
-        for place, layer in reversed(list(enumerate(self.layers))):
-            assert gradient is not None
-            # Nothing below the first layer wants a gradient: not the data, unless it is asked for.
-            gradient = layer.backward(gradient, need_input=need_input or place > 0)
+        # A layer's input needs a gradient if anything before the layer does.
+        needs = list(accumulate((layer.trains for layer in self.layers), or_, initial=need_input))
+        for layer, need in zip(reversed(self.layers), reversed(needs[:-1]), strict=True):
+            if gradient is None:
+                break
+            gradient = layer.backward(gradient, need_input=need)
         return gradient
 
     def release(self) -> None:
@@ -86,6 +91,7 @@ class Residual(Layer):
     def __init__(self, context: Context, block: Layer, projection: Layer | None) -> None:
         super().__init__(context)
         self.block, self.projection = block, projection
+        self.trains = block.trains or (projection is not None and projection.trains)
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         shortcut = x if self.projection is None else self.projection.forward(x, train=train)
