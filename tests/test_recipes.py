@@ -1,0 +1,115 @@
+"""Every recipe that there is, and those that come later."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from thalweg import nn, optim
+from thalweg.data import load_data
+from thalweg.engine import Condition, Run, train
+from thalweg.errors import SpecError
+from thalweg.recipes import load_recipe, recipe_text, recipes
+from thalweg.spec import Spec
+
+ALL = sorted(recipes())
+
+
+def test_the_published_results_are_there():
+    assert {"lab", "perfect-fit", "perfect-fit-permuted", "deep-bn", "quadratic", "ccql"} <= set(
+        ALL
+    )
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_recipe_says_first_what_it_is(name):
+    text = recipe_text(name)
+    assert re.match(r"# \S.*\.\n# ", text)
+    assert recipes()[name] == text.splitlines()[0][2:]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_recipe_survives_toml(name):
+    spec = load_recipe(name)
+    assert Spec.from_toml(spec.to_toml()) == spec
+    assert spec.data.source == "mnist"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_recipe_names_what_exists(name):
+    spec = load_recipe(name)
+    assert spec.model.name in nn.MODELS
+    assert spec.optimizer.name in optim.rules()
+    assert spec.schedule.name in optim.schedules()
+    assert spec.loss.name in {"auto", *nn.LOSSES}
+    assert spec.optimizer.lr is not None
+    assert {"train", "test"} <= set(spec.evaluate)
+    if spec.until is not None:
+        assert Condition.parse(spec.until).metric == "train_accuracy"
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_recipe_gives_the_same_bits_twice(name):
+    """On few digits in place of MNIST; the networks are as wide as they are."""
+    changes = {"data": "digits", "subset": 96, "batch_size": 32, "steps": 3, "until": None}
+    spec = load_recipe(name).override(changes)
+    runs = []
+    for _ in range(2):
+        run = Run(spec)
+        for _ in run.events():
+            pass
+        runs.append(run)
+    one, other = runs
+    assert not one.diverged
+    assert len(one.history.steps["loss"]) == 3
+    state = one.model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in other.model.state_dict().items())
+    for table in ("steps", "epochs"):
+        columns, again = getattr(one.history, table), getattr(other.history, table)
+        assert {**columns, "seconds": None} == {**again, "seconds": None}
+
+
+def test_an_unknown_recipe_gets_the_nearest():
+    with pytest.raises(
+        SpecError, match=r"got the recipe 'perfectfit'; .* did you mean perfect-fit"
+    ):
+        load_recipe("perfectfit")
+
+
+def test_the_perfect_fit_is_as_published():
+    spec = load_recipe("perfect-fit")
+    run = Run(spec.override({"data": "digits", "steps": 1}))
+    assert (spec.batch_size, spec.epochs, spec.optimizer.lr) == (512, 12, 1.7e-4)
+    assert run.cohort.rule == optim.build(
+        "lookahead", inner=optim.build("madgrad", lr=1.7e-4), k=4, alpha=0.8
+    )
+    widths = [m.out_features for m in run.model.modules() if isinstance(m, torch.nn.Linear)]
+    assert widths == [1500, 500, 10]
+
+
+def test_deep_bn_drops_its_learning_rate_in_the_epochs_that_were_published():
+    spec = load_recipe("deep-bn").override({"data": "digits", "batch_size": "full"})
+    schedule = Run(spec).cohort.schedule
+    rates = [schedule(epoch)["lr"] for epoch in range(20)]
+    # The scheduler stepped from the second epoch on: 1-6, 7-11, 12-16 and 17-20.
+    assert rates == pytest.approx([1e-3] * 6 + [1e-4] * 5 + [1e-5] * 5 + [1e-6] * 4)
+
+
+@pytest.mark.mnist
+def test_the_lab_reaches_nine_in_ten(mnist_folder):
+    run = train(spec=load_recipe("lab"), folder=str(mnist_folder))
+    assert run.reason == "complete"
+    assert len(run.history.steps["loss"]) == 3 * 118  # 60,000 in batches of 512
+    assert run.metrics["test_accuracy"] > 0.9
+    assert run.metrics["train_accuracy"] > 0.9
+
+
+@pytest.mark.mnist
+def test_permuted_labels_are_still_the_published_number_of_each(mnist_folder):
+    spec = load_recipe("perfect-fit-permuted").data
+    data = load_data("mnist", folder=mnist_folder, label_noise=spec.label_noise)
+    assert torch.equal(data.train.y.bincount(), data.train.true_y.bincount())
+    agreement = (data.train.y == data.train.true_y).double().mean()
+    assert agreement == pytest.approx(0.1, abs=0.01)
