@@ -181,7 +181,7 @@ def test_a_spec_is_frozen():
         ({"l1": float("inf")}, "got l1=inf; expected a finite number."),
         ({"clip_norm": 0}, "got clip_norm=0; expected more than 0."),
         ({"seed": -1}, "got seed=-1; expected at least 0."),
-        ({"seed": 2**63}, f"got seed={2**63}; expected less than {2**63}."),
+        ({"seed": 2**63}, f"got seed={2**63}; expected less than 9.22337e+18."),
         ({"drop_last": "maybe"}, "got drop_last='maybe'; expected true or false."),
         ({"precision": "half"}, "got precision='half'; expected 'float32' or 'bfloat16'."),
         ({"evaluate": ["tst"]}, "got evaluate='tst'; expected 'train', 'val' or 'test'."),
@@ -263,3 +263,14 @@ def test_a_key_that_leads_nowhere(key, sentence):
 def test_text_that_is_no_toml():
     with pytest.raises(SpecError, match=r"TOML that does not parse \(.*\); expected a spec"):
         Spec.from_toml("batch_size =")
+
+
+def test_the_json_schema_knows_the_bounds():
+    schema = Spec.model_json_schema()
+    found = schema["$defs"]["DataSpec"]["properties"]["noise"]
+    assert (found["type"], found["minimum"], found["maximum"]) == ("number", 0, 0.5)
+    whole, word = schema["properties"]["batch_size"]["anyOf"]
+    assert whole == {"type": "integer", "minimum": 1}
+    assert word["const"] == "full"
+    settings = [each for each in schema["properties"].values() if "$ref" not in each]
+    assert all(each["description"] for each in settings)

@@ -22,14 +22,15 @@ def plain(value: Any) -> Any:
     raise ValueError("a number, text, true or false, or a list of these")
 
 
-# Strict: neither true nor "1" is a number.
-Integer = Annotated[int, Field(strict=True), BeforeValidator(plain)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False), BeforeValidator(plain)]
-Count = Annotated[Integer, Field(ge=1)]
-Natural = Annotated[Integer, Field(ge=0)]
-Seed = Annotated[Natural, Field(lt=2**63)]  # what torch's generators take
-NonNegative = Annotated[Number, Field(ge=0)]
-Positive = Annotated[Number, Field(gt=0)]
+# Strict: neither true nor "1" is a number. The bounds go before the conversion, so that the JSON
+# schema knows them.
+_Plain = BeforeValidator(plain)
+Count = Annotated[int, Field(strict=True, ge=1), _Plain]
+Natural = Annotated[int, Field(strict=True, ge=0), _Plain]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**63), _Plain]  # what torch's generators take
+NonNegative = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False), _Plain]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False), _Plain]
+Share = Annotated[float, Field(strict=True, ge=0, le=1), _Plain]
 
 
 class Section(BaseModel):
@@ -42,7 +43,7 @@ class OpenSection(Section):
     """A section whose ``name`` selects from a registry, which validates the other keys."""
 
     model_config = ConfigDict(frozen=True, extra="allow", validate_default=True)
-    __pydantic_extra__: dict[str, Annotated[Any, BeforeValidator(plain)]] = Field(init=False)
+    __pydantic_extra__: dict[str, Annotated[Any, _Plain]] = Field(init=False)
 
     @property
     def options(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -14,6 +14,7 @@ from thalweg.spec.section import (
     Positive,
     Section,
     Seed,
+    Share,
 )
 
 
@@ -29,16 +30,14 @@ class DataSpec(Section):
     test: NonNegative | None = Field(None, description="test samples: a fraction or a count")
     stratified: bool = Field(False, description="keep the class proportions in every split")
     subset: NonNegative | None = Field(None, description="training samples to keep, likewise")
-    label_noise: Annotated[NonNegative, Field(le=1)] = Field(
-        0.0, description="fraction of training labels to corrupt"
-    )
+    label_noise: Share = Field(0.0, description="fraction of training labels to corrupt")
     label_noise_kind: Literal["permute", "random"] = Field(
         "permute", description="permute the labels among samples, or draw new ones"
     )
     pixels: Literal["intact", "permute", "permute-each", "gaussian"] = Field(
         "intact", description="corruption of the inputs"
     )
-    noise: Annotated[NonNegative, Field(le=0.5)] = Field(0.0, description="noise of the toy sets")
+    noise: NonNegative = Field(0.0, le=0.5, description="noise of the toy sets")
     size: Count | None = Field(None, description="side to which a folder's images are resized")
     split_seed: Seed = Field(0, description="seed of splits, subsets, toy sets and corruptions")
 
@@ -54,7 +53,7 @@ class LookaheadSpec(Section):
     """Lookahead around the rule (Zhang et al. 2019, arXiv:1907.08610)."""
 
     k: Count = Field(5, description="inner steps between two synchronisations")
-    alpha: Annotated[Positive, Field(le=1)] = Field(0.5, description="step of the slow weights")
+    alpha: Positive = Field(0.5, le=1, description="step of the slow weights")
 
 
 class OptimizerSpec(OpenSection):
