@@ -14,6 +14,7 @@ INTEL_AVX2 = ("GenuineIntel", frozenset({"avx2"}))
 AMD = ("AuthenticAMD", frozenset({"avx2", "avx512f"}))
 AMD_AVX2 = ("AuthenticAMD", frozenset({"avx2"}))
 UNKNOWN = ("", frozenset[str]())
+VARIABLES = ("MKL_CBWR", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "THALWEG_RUNTIME")
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def process(monkeypatch):
     """A process before torch, on a processor of choice."""
 
     def prepare(processor, **environment):
-        for name in ("MKL_CBWR", "THALWEG_RUNTIME"):
+        for name in VARIABLES:
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
@@ -29,7 +30,8 @@ def process(monkeypatch):
         monkeypatch.setattr(runtime, "cpu", lambda: processor)
 
     # setdefault in configure_runtime is undone with the rest
-    monkeypatch.setenv("MKL_CBWR", "")
+    for name in VARIABLES:
+        monkeypatch.setenv(name, "")
     return prepare
 
 
@@ -49,10 +51,20 @@ def test_a_path_that_is_set_already_is_kept(process):
     assert os.environ["MKL_CBWR"] == "COMPATIBLE"
 
 
-def test_after_torch_the_path_is_left_alone(process, monkeypatch):
+def test_idle_threads_soon_sleep_unless_a_policy_is_set(process):
+    process(AMD)
+    assert configure_runtime()["GOMP_SPINCOUNT"] == os.environ["GOMP_SPINCOUNT"] == "10000"
+    process(AMD, GOMP_SPINCOUNT="5")
+    assert configure_runtime()["GOMP_SPINCOUNT"] == "5"
+    process(AMD, OMP_WAIT_POLICY="ACTIVE")
+    assert "GOMP_SPINCOUNT" not in configure_runtime()
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
+def test_after_torch_the_variables_are_left_alone(process, monkeypatch):
     process(AMD)
     monkeypatch.setitem(sys.modules, "torch", object())
-    assert "MKL_CBWR" not in configure_runtime()
+    assert not configure_runtime().keys() & set(VARIABLES)
     assert "MKL_CBWR" not in os.environ
 
 
@@ -109,8 +121,7 @@ def test_a_fresh_process_is_prepared_before_torch():
         "import sys, thalweg; done = thalweg.configure_runtime();"
         "assert 'torch' not in sys.modules; print(*sorted(done))"
     )
-    names = ("MKL_CBWR", "THALWEG_RUNTIME")
-    clean = {name: value for name, value in os.environ.items() if name not in names}
+    clean = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     done = subprocess.run(
         [sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True
     )
