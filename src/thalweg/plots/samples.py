@@ -13,6 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from thalweg.errors import DataError
 
 
+_ROW, _MARGIN, _TITLE = 96, 20, 60
+"""In pixels: an image with the name above it, the margins, and the title's."""
+
+
 def sample_grid(
     x: ArrayLike,
     y: ArrayLike,
@@ -64,7 +68,7 @@ def _images(
     """Paste the images into one, with room for a name above each."""
     n, channels, height, width = images.shape
     columns = min(columns, n)
-    gap, room = max(1, width // 8), max(2, height // 3)
+    gap, room = max(1, width // 8), max(3, height // 2)
     rows = math.ceil(n / columns)
     low, high = float(images.min()), float(images.max())
     page = np.full(
@@ -88,8 +92,14 @@ def _images(
     else:
         scaled = 255 * (page - low) / max(high - low, 1e-12)
         figure.add_image(z=np.nan_to_num(scaled, nan=255).astype(np.uint8))
-    figure.update_xaxes(visible=False, constrain="domain")
-    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain")
+    scale = _ROW / (height + room)
+    figure.update_layout(
+        width=round(scale * page.shape[1]) + 2 * _MARGIN,
+        height=round(scale * page.shape[0]) + _TITLE + _MARGIN,
+        margin={"l": _MARGIN, "r": _MARGIN, "t": _TITLE, "b": _MARGIN},
+    )
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
     return figure
 
 
