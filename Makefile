@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 
 ## demo: set up, then train a network on real handwritten digits and say how good it is
 demo: $(VENV)/core.stamp
-	$(BIN)/thalweg train digits --model deep-bn --optimizer adam --epochs 30 --seed 0
+	$(BIN)/thalweg train digits --model deep-bn --lr 3e-3 --schedule cosine --epochs 15
 
 ## test: set up, then lint, types, layers, the test suite with its doctests, and the coverage gate
 test: lint

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from thalweg import data, nn, optim, spec
+from thalweg import data, nn, optim, recipes, spec
 
 Rows = Iterable[tuple[str, ...]]
 
@@ -91,12 +91,18 @@ def _schedules() -> Rows:
         yield f"`{name}`", _first_line(shape), _options(optim.schedule_options(name))
 
 
+def _recipes() -> Rows:
+    for name, summary in recipes.recipes().items():
+        yield f"`{name}`", summary, f"`{recipes.load_recipe(name).model.name}`"
+
+
 REGISTRIES: dict[str, tuple[str, Callable[[], Rows]]] = {
     "data": ("samples", _data),
     "model": ("its default init", _models),
     "init": ("default", _inits),
     "loss": ("for", _losses),
     "optimizer": ("options and defaults", _rules),
+    "recipe": ("model", _recipes),
     "schedule": ("options and defaults", _schedules),
 }
 

@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import DataError
 
-
 _ROW, _MARGIN, _TITLE = 96, 20, 60
 """In pixels: an image with the name above it, the margins, and the title's."""
 

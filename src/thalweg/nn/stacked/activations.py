@@ -128,7 +128,7 @@ class LogSoftmax(Layer):
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         if not need_input:
             return None
-        # y may lie class by class in memory, as log_softmax leaves it: then that way is the quick one.
+        # y may lie class by class in memory, as log_softmax leaves it: that way is then quicker.
         by_class = self.axis in (-1, g.ndim - 1) and not self.y.is_contiguous()
         if by_class:
             gx: Tensor = aten._log_softmax_backward_data(g.mT, self.y.mT, -2, g.dtype).mT
