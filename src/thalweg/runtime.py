@@ -28,8 +28,8 @@ def configure_runtime() -> dict[str, str]:
       operands or on the number of threads. AVX-512 on Intel processors that have it, else AVX2:
       MKL offers no wider path on other makes. A value that is already set is kept.
     * ``GOMP_SPINCOUNT`` bounds how long an OpenMP thread spins before it sleeps. By default it
-      spins for milliseconds, so that two programs on the same cores slow each other twenty times
-      and more; a bound of some 10 µs costs nothing alone. A wait policy that is set is kept.
+      spins for milliseconds, so that two programs on the same cores slow each other many times
+      over; a short bound costs nothing alone. A wait policy that is set is kept.
 
     The command line calls this first. ``THALWEG_RUNTIME=off`` turns it off.
 
