@@ -43,6 +43,10 @@ class ModelError(ThalwegError, ValueError):
     """The model does not fit the data, or cannot be built as asked."""
 
 
+class FileError(ThalwegError, OSError):
+    """A file cannot be read or written, is damaged, or is not what it should be."""
+
+
 class DownloadError(ThalwegError, OSError):
     """A data set could not be fetched."""
 
