@@ -9,7 +9,9 @@ from thalweg.nn.loss import Loss
 from thalweg.nn.losses import DEFAULT_LOSS, LOSSES, build_loss
 from thalweg.nn.mlp import ACTIVATIONS, NORMS, OUTPUTS, mlp
 from thalweg.nn.models import MODELS, Model, build, find_model
+from thalweg.nn.onnx import export_onnx
 from thalweg.nn.summary import summary
+from thalweg.nn.weights import load_weights, save_weights
 
 __all__ = [
     "ACTIVATIONS",
@@ -27,8 +29,11 @@ __all__ = [
     "build",
     "build_loss",
     "check_fit",
+    "export_onnx",
     "find_model",
     "initialize",
+    "load_weights",
     "mlp",
+    "save_weights",
     "summary",
 ]

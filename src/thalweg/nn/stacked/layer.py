@@ -15,11 +15,20 @@ State = dict[str, Tensor]
 
 @dataclass
 class Context:
-    """What the layers of one stack share."""
+    """What the layers of one stack share.
+
+    Args:
+        members: K.
+        precision: Arithmetic of linear layers and convolutions.
+        generators: One a member, for dropout masks.
+        share: What a batch counts for in BatchNorm's running statistics instead of the layers' own
+            momentum; None while they are trained.
+    """
 
     members: int
     precision: torch.dtype
     generators: Sequence[Generator]
+    share: float | None = None
 
 
 class Layer(ABC):

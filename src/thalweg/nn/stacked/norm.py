@@ -67,6 +67,8 @@ class BatchNorm(Layer):
         """Count the batch; without a momentum the running statistics are plain averages."""
         assert self.tracked is not None
         self.tracked.add_(1)
+        if self.context.share is not None:
+            return self.context.share
         return 1.0 / float(self.tracked[0]) if self.momentum is None else self.momentum
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:

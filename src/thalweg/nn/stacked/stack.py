@@ -180,6 +180,19 @@ class Stack:
             mask[:, self.places[name].start : self.places[name].stop] = 1
         return mask
 
+    def keep(self, members: Sequence[int]) -> None:
+        """Keep some members, in the order given, and give back the memory of the others.
+
+        What is kept is copied: views of theta, grad and the buffers from before are not of it.
+        """
+        chosen = torch.as_tensor(list(members), device=self.device)
+        self.theta, self.grad = self.theta[chosen].contiguous(), self.grad[chosen].contiguous()
+        self.buffers = {name: buffer[chosen] for name, buffer in self.buffers.items()}
+        generators = self.context.generators
+        self.context.generators = [generators[k] for k in members] if generators else []
+        self.members = self.context.members = len(members)
+        self._root = self._build(self._template, "")
+
     # ── building the program ─────────────────────────────────────────────────────────────────
 
     def _build(self, module: nn.Module, prefix: str) -> Layer:
