@@ -11,9 +11,14 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
 from thalweg.errors import DataError
+from thalweg.plots.text import plain
+from thalweg.plots.theme import look, style
 
-_ROW, _MARGIN, _TITLE = 96, 20, 60
-"""In pixels: an image with the name above it, the margins, and the title's."""
+_IMAGE, _GAP, _MARGIN, _TITLE = 64, 8, 20, 48
+"""In pixels: the height of an image, what is between two, the margins, and the title's."""
+
+_LINE, _LETTER = 17, 7.5
+"""In pixels: the height of a line of text, and the width of a letter."""
 
 
 def sample_grid(
@@ -54,63 +59,88 @@ def sample_grid(
         raise DataError(f"samples of shape {samples.shape}", "images (n, C, H, W) or points (n, 2)")
     if is_image:
         columns = columns or math.ceil(math.sqrt(len(samples)))
-        figure = _images(samples, targets, classes, columns)
-    else:
-        figure = _points(samples, targets, classes)
-    figure.update_layout(title=title or None, template="plotly_white")
-    return figure
+        return image_grid(samples, [_name(t, classes) for t in targets], title, columns=columns)
+    return _points(samples, targets, classes, title)
 
 
-def _images(
-    images: NDArray[Any], targets: NDArray[Any], classes: Sequence[str], columns: int
+def image_grid(
+    images: NDArray[Any],
+    captions: Sequence[str],
+    title: str = "",
+    *,
+    columns: int | None = None,
+    size: int = _IMAGE,
 ) -> go.Figure:
-    """Paste the images into one, with room for a name above each."""
+    r"""Draw images in a grid, each under its caption.
+
+    Args:
+        images: Images (n, C, H, W) of one or three channels, n ≥ 1; shown from the least value to
+            the greatest among them.
+        captions: A text for each image; its lines, parted by a newline, make the grid wider where
+            they need it.
+        title: What to write above.
+        columns: Images a row; by default as many as make the grid square.
+        size: Height of an image, in pixels.
+
+    Example:
+        >>> figure = image_grid(np.eye(8).reshape(1, 1, 8, 8), ["a stroke\nof ink"])
+        >>> figure.layout.annotations[0].text
+        'a stroke<br>of ink'
+    """
     n, channels, height, width = images.shape
-    columns = min(columns, n)
-    gap, room = max(1, width // 8), max(3, height // 2)
+    columns = min(columns or math.ceil(math.sqrt(n)), n)
     rows = math.ceil(n / columns)
+    scale = size / height
+    lines = [caption.split("\n") for caption in captions]
+    widest = max(len(line) for each in lines for line in each) * _LETTER
+    gap = math.ceil(_GAP / scale)
+    cell = max(width, math.ceil(widest / scale)) + gap
+    room = math.ceil((_LINE * max(map(len, lines)) + _GAP) / scale)
     low, high = float(images.min()), float(images.max())
-    page = np.full(
-        (rows * (height + room), columns * (width + gap) - gap, channels), np.nan, np.float32
-    )
+    page = np.full((rows * (height + room), columns * cell - gap, channels), np.nan, np.float32)
     figure = go.Figure()
     for i, image in enumerate(images):
         top = i // columns * (height + room) + room
-        left = i % columns * (width + gap)
+        left = i % columns * cell + (cell - gap - width) // 2
         page[top : top + height, left : left + width] = image.transpose(1, 2, 0)
         figure.add_annotation(
             x=left + (width - 1) / 2,
             y=top - 0.5,
-            text=_name(targets[i], classes),
+            text="<br>".join(plain(line) for line in lines[i]),
             showarrow=False,
             yanchor="bottom",
         )
     if channels == 1:
         ink = {"colorscale": "gray_r", "zmin": low, "zmax": high, "showscale": False}
-        figure.add_heatmap(z=page[:, :, 0], hoverongaps=False, **ink)
+        figure.add_heatmap(z=page[:, :, 0], hoverongaps=False, hoverinfo="z", **ink)
     else:
         scaled = 255 * (page - low) / max(high - low, 1e-12)
         figure.add_image(z=np.nan_to_num(scaled, nan=255).astype(np.uint8))
-    scale = _ROW / (height + room)
+    style(figure, plain(title))
     figure.update_layout(
         width=round(scale * page.shape[1]) + 2 * _MARGIN,
-        height=round(scale * page.shape[0]) + _TITLE + _MARGIN,
-        margin={"l": _MARGIN, "r": _MARGIN, "t": _TITLE, "b": _MARGIN},
+        height=round(scale * page.shape[0]) + (_TITLE if title else 0) + _MARGIN,
+        margin={"l": _MARGIN, "r": _MARGIN, "t": _TITLE if title else 0, "b": _MARGIN},
     )
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x")
     return figure
 
 
-def _points(points: NDArray[Any], targets: NDArray[Any], classes: Sequence[str]) -> go.Figure:
+def _points(
+    points: NDArray[Any], targets: NDArray[Any], classes: Sequence[str], title: str
+) -> go.Figure:
     figure = go.Figure()
     if classes:
         for label, name in enumerate(classes):
             mine = points[targets == label]
-            figure.add_scatter(x=mine[:, 0], y=mine[:, 1], mode="markers", name=name)
+            colour, symbol = look(label)
+            options = {"name": plain(name), "marker": {"color": colour, "symbol": symbol}}
+            figure.add_scatter(x=mine[:, 0], y=mine[:, 1], mode="markers", **options)
     else:
         marker = {"color": targets, "colorscale": "RdBu", "showscale": True}
         figure.add_scatter(x=points[:, 0], y=points[:, 1], mode="markers", marker=marker)
+    style(figure, plain(title))
     figure.update_xaxes(title="x₁")
     figure.update_yaxes(title="x₂", scaleanchor="x")
     return figure
