@@ -32,9 +32,18 @@ def lookahead_of_torch(params: Any, **h: Any) -> optim.Lookahead:
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
     name: optim.torch_optimizer(rule)
     for name, rule in optim.rules().items()
-    if rule is not optim.LookaheadRule
+    if name not in optim.wrappers()
 }
 OPTIMIZERS |= {"lookahead": lookahead, "lookahead of torch's Adam": lookahead_of_torch}
+
+MEASURE_FIRST = ("adopt", "soap")
+"""Rules whose first update only looks at the gradient."""
+
+ROLL_ON = ("lars", "lookahead", "madgrad", "momentum", "nesterov")
+"""Optimizers that move for a while after the learning rate has become 0."""
+
+LARGE = {"adadelta": 10.0, "lars": 10.0}
+"""Learning rates with which a step is not lost in the rounding of bfloat16; 0.1 for the others."""
 
 
 @pytest.fixture(params=OPTIMIZERS)
@@ -62,6 +71,10 @@ def steps(model: nn.Module, optimizer: torch.optim.Optimizer, n: int, first: int
         optimizer.step()
 
 
+def name_of(optimizer: torch.optim.Optimizer) -> str:
+    return optimizer.rule.name if isinstance(optimizer, optim.RuleOptimizer) else "lookahead"
+
+
 def weights(model: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in model.parameters()])
 
@@ -69,7 +82,7 @@ def weights(model: nn.Module) -> Tensor:
 def test_goes_down(make: Maker) -> None:
     model = net()
     before = model(X).pow(2).sum()
-    steps(model, make(model.parameters()), 20)
+    steps(model, make(model.parameters(), lr=1e-3), 20)
     assert model(X).pow(2).sum() < before
 
 
@@ -214,11 +227,12 @@ def test_layer_frozen_at_3_and_thawed_at_5(ours: Maker) -> None:
 def test_parameter_that_first_gets_a_gradient_later(make: Maker) -> None:
     p, q = (torch.ones(3, requires_grad=True) for _ in range(2))
     optimizer = make([p, q])
+    first = 4 if name_of(optimizer) in MEASURE_FIRST else 3
     for t in range(6):
         p.grad = torch.ones(3)
         q.grad = torch.ones(3) if t >= 3 else None
         optimizer.step()
-        assert torch.equal(q, torch.ones(3)) == (t < 3)
+        assert torch.equal(q, torch.ones(3)) == (t < first)
 
 
 def test_scheduler_of_torch(make: Maker) -> None:
@@ -228,23 +242,39 @@ def test_scheduler_of_torch(make: Maker) -> None:
     steps(model, optimizer, 1)
     scheduler.step()
     optimizer.param_groups[0]["weight_decay"] = 0.0
-    if not isinstance(optimizer, optim.MADGRAD) and not isinstance(optimizer, optim.Lookahead):
-        before = weights(model)  # lr = 0 stops these at once; the others average on
+    if name_of(optimizer) not in ROLL_ON:
+        before = weights(model)
         steps(model, optimizer, 3)
         assert torch.equal(weights(model), before)
     assert optimizer.param_groups[0]["lr"] == 0.0
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (5,), (2, 3, 4)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_shapes_and_precisions(ours: Maker, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     p = torch.ones(shape, dtype=dtype, requires_grad=True)
-    optimizer = ours([p], lr=0.1)
+    optimizer = ours([p])
+    optimizer.param_groups[0]["lr"] = LARGE.get(name_of(optimizer), 0.1)
     for _ in range(4):
         p.grad = torch.ones_like(p)
         optimizer.step()
     assert p.dtype == dtype
-    assert bool((p < 1).all())
+    lost = name_of(optimizer) == "prodigy" and dtype == torch.float16  # its d² is 1e-12 at first
+    assert p.sum() < p.numel() or p.numel() == 0 or lost
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_gradients_that_a_precision_can_hardly_hold(ours: Maker, dtype: torch.dtype) -> None:
+    """Their squares become 0 or infinite; the weights stay finite, and those without stay."""
+    sizes = torch.tensor([0.0, torch.finfo(dtype).tiny, 1e-4, 1.0, 100.0], dtype=dtype)
+    p = torch.ones(5, dtype=dtype, requires_grad=True)
+    optimizer = ours([p], lr=1e-3)
+    optimizer.param_groups[0]["weight_decay"] = 0.0
+    for _ in range(6):
+        p.grad = sizes.clone()
+        optimizer.step()
+    assert p.isfinite().all()
+    assert p[0] == 1.0
 
 
 def test_complex_numbers_are_pairs_of_real_ones(ours: Maker) -> None:
@@ -283,7 +313,7 @@ def test_sparse_gradient_is_one_clear_error(ours: Maker) -> None:
 
 @pytest.mark.parametrize(
     ("h", "says"),
-    [({"lr": -0.1}, "lr=-0.1 for optimizer"), ({"weight_decy": 0.1}, "did you mean weight_decay")],
+    [({"lr": -0.1}, "lr=-0.1 for optimizer"), ({"lrr": 0.1}, "did you mean lr")],
 )
 def test_wrong_hyperparameters_are_one_clear_error(
     ours: Maker, h: dict[str, Any], says: str

@@ -87,3 +87,11 @@ def test_another_number_of_members_is_one_clear_error() -> None:
         Coefficients(dict, {"lr": per_member(1, 2, 3)}, torch.zeros(2, 5))
     with pytest.raises(SpecError, match=r"\{'lr': 3, 'eps': 2\} members"):
         Coefficients(dict, {"lr": per_member(1, 2, 3), "eps": per_member(1, 2)}, torch.zeros(3, 5))
+
+
+def test_coefficients_know_what_is_lost_in_rounding() -> None:
+    kept = {
+        dtype: Coefficients(dict, {"eps": 1e-8}, torch.zeros(2, 5, dtype=dtype)).all("eps")
+        for dtype in (torch.float16, torch.bfloat16, torch.float32)
+    }
+    assert kept == {torch.float16: False, torch.bfloat16: True, torch.float32: True}

@@ -40,7 +40,7 @@ def test_an_infinite_end_does_not_belong() -> None:
         ("sgd", {"nesterov": 1}, "nesterov=1 for optimizer sgd; expected true or false"),
         ("sgd", {"nesterov": True}, "nesterov with momentum > 0"),
         ("sgd", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "dampening = 0"),
-        ("adma", {}, "optimizer 'adma'; expected an optimizer by name. Hint: did you mean adam?"),
+        ("adan", {}, "optimizer 'adan'; expected an optimizer by name. Hint: did you mean adam?"),
         ("lookahead", {}, "no inner for optimizer lookahead"),
         ("lookahead", {"inner": "adam"}, "inner='adam' for optimizer lookahead; expected a Rule"),
         ("madgrad", {"lr": torch.tensor([[0.1]])}, "a float64 tensor of shape (K, 1)"),

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
 
@@ -74,12 +74,75 @@ def our_rates(name: str, total: int, **options: Any) -> list[float]:
             {"length": 13, "first": 0.2},
             lambda o: lr_scheduler.LinearLR(o, 0.2, total_iters=13),
         ),
+        ("exponential", {"gamma": 0.93}, lambda o: lr_scheduler.ExponentialLR(o, 0.93)),
+        ("exponential", {"gamma": 1.05}, lambda o: lr_scheduler.ExponentialLR(o, 1.05)),
+        ("inverse-time", {}, lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + 0.01 * t))),
+        (
+            "inverse-time",
+            {"decay": 0.7},
+            lambda o: lr_scheduler.LambdaLR(o, lambda t: 1 / (1 + 0.7 * t)),
+        ),
+        ("polynomial", {}, lambda o: lr_scheduler.PolynomialLR(o, 60, power=2.0)),
+        ("polynomial", {"power": 0.5}, lambda o: lr_scheduler.PolynomialLR(o, 60, power=0.5)),
+        (
+            "linear",
+            {"first": 0.25},
+            lambda o: lr_scheduler.LinearLR(o, 0.25, end_factor=0.0, total_iters=60),
+        ),
+        (
+            "linear",
+            {"first": 0.1, "last": 0.9},
+            lambda o: lr_scheduler.LinearLR(o, 0.1, end_factor=0.9, total_iters=60),
+        ),
+        (
+            "piecewise",
+            {"boundaries": [10, 11, 40], "factors": [1.0, 0.3, 2.0, 0.0]},
+            lambda o: lr_scheduler.LambdaLR(
+                o, lambda t: 1.0 if t < 10 else 0.3 if t < 11 else 2.0 if t < 40 else 0.0
+            ),
+        ),
+        (
+            "cosine-restarts",
+            {"period": 7},
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 7),
+        ),
+        (
+            "cosine-restarts",
+            {"period": 1},
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 1),
+        ),
+        (
+            "cosine-restarts",
+            {"period": 3, "stretch": 2, "minimum": 0.1},
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 3, 2, eta_min=0.1 * LR),
+        ),
+        (
+            "cosine-restarts",
+            {"period": 2, "stretch": 3},
+            lambda o: lr_scheduler.CosineAnnealingWarmRestarts(o, 2, 3),
+        ),
+        ("cyclic", {"up": 8}, lambda o: cyclic(o, step_size_up=8)),
+        ("cyclic", {"up": 8, "down": 3}, lambda o: cyclic(o, step_size_up=8, step_size_down=3)),
+        (
+            "cyclic",
+            {"up": 5, "shrink": 0.5},
+            lambda o: cyclic(o, step_size_up=5, mode="triangular2"),
+        ),
+        (
+            "cyclic",
+            {"up": 4, "down": 9, "gamma": 0.97},
+            lambda o: cyclic(o, step_size_up=4, step_size_down=9, mode="exp_range", gamma=0.97),
+        ),
     ],
 )
 def test_equals_torch_over_the_whole_run(
     name: str, options: dict[str, Any], theirs: Callable[[torch.optim.Optimizer], Any]
 ) -> None:
     assert our_rates(name, 60, **options) == pytest.approx(torch_rates(theirs, 60), rel=1e-12)
+
+
+def cyclic(optimizer: torch.optim.Optimizer, **options: Any) -> Any:
+    return lr_scheduler.CyclicLR(optimizer, 0.1 * LR, LR, cycle_momentum=False, **options)
 
 
 def one_cycle(optimizer: torch.optim.Optimizer, total: int, pct_start: float) -> Any:
@@ -107,6 +170,58 @@ def test_steps_that_begin_after_the_second_epoch() -> None:
     assert ours == pytest.approx(theirs, rel=1e-12)
     drops = [n for n in range(1, 20) if ours[n] < ours[n - 1]]
     assert drops == [6, 11, 16]  # the 7th, 12th and 17th epoch
+
+
+@settings(deadline=None)
+@given(period=st.integers(1, 9), stretch=st.integers(1, 4), n=st.integers(0, 10_000))
+def test_each_restart_begins_where_the_periods_before_it_end(
+    period: int, stretch: int, n: int
+) -> None:
+    restarts, length = [0], period
+    while restarts[-1] <= n:
+        restarts.append(restarts[-1] + length)
+        length *= stretch
+    begin, end = restarts[-2:]
+    schedule = optim.build_schedule("cosine-restarts", total=10_001, period=period, stretch=stretch)
+    single = optim.build_schedule("cosine", total=end - begin)
+    assert schedule.factor(n) == single.factor(n - begin)
+
+
+def test_polynomial_ends_at_its_minimum() -> None:
+    ours = our_rates("polynomial", 60, power=3.0, minimum=0.1)
+    whole = our_rates("polynomial", 60, power=3.0)
+    assert ours == pytest.approx([0.1 * LR + 0.9 * rate for rate in whole], rel=1e-12)
+    assert our_rates("polynomial", 60, power=1.0) == pytest.approx(our_rates("linear", 60))
+
+
+def test_schedules_multiply_as_in_a_chained_scheduler_of_torch() -> None:
+    rule = optim.build("sgd", lr=LR)
+    pair = [
+        optim.build_schedule("warm-up", total=60, length=13, first=0.2),
+        optim.build_schedule("exponential", total=60, gamma=0.93),
+    ]
+    ours = [optim.in_force(rule, pair, epoch=n, step=0)["lr"] for n in range(60)]
+    theirs = torch_rates(
+        lambda o: lr_scheduler.ChainedScheduler(
+            [lr_scheduler.LinearLR(o, 0.2, total_iters=13), lr_scheduler.ExponentialLR(o, 0.93)]
+        ),
+        60,
+    )
+    assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_momentum_with_inverse_time_decay_is_the_formula_of_the_text() -> None:
+    rule = optim.build("momentum", lr=0.2, momentum=0.9)
+    decay = optim.build_schedule("inverse-time", total=50, per="step", decay=0.1)
+    theta = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
+    state = rule.init(theta)
+    x, v = theta.clone(), torch.zeros_like(theta)
+    for t in range(50):
+        h = optim.in_force(rule, [decay], epoch=0, step=t)
+        optim.apply(rule, theta, torch.cos(theta), state, t, h)
+        v = 0.9 * v - 0.2 / (1 + 0.1 * t) * torch.cos(x)
+        x = x + v
+    torch.testing.assert_close(theta, x, rtol=1e-12, atol=1e-12)
 
 
 @given(total=st.integers(1, 30), start=st.integers(0, 40), n=st.integers(0, 90))
@@ -158,6 +273,10 @@ def test_epochs_and_steps_are_told_apart_and_factors_multiply() -> None:
         ("one-cycle", {"total": 3, "pct_start": 1.1}, "pct_start=1.1"),
         ("one-cycle", {"total": 3, "div_factor": 0}, "div_factor=0"),
         ("cosine", {"total": 3, "minimum": torch.ones(2, 1).double()}, "minimum=tensor"),
+        ("exponential", {"total": 3}, "no gamma for schedule exponential"),
+        ("piecewise", {"total": 3, "boundaries": [2], "factors": [1, -2]}, "numbers in [0, inf)"),
+        ("piecewise", {"total": 3, "boundaries": [2, 2], "factors": [1, 1, 2]}, "rising ones"),
+        ("piecewise", {"total": 3, "boundaries": [2], "factors": [1]}, "1 factors and 1 boundar"),
     ],
 )
 def test_wrong_options_are_one_clear_error(name: str, options: dict[str, Any], says: str) -> None:
@@ -190,3 +309,11 @@ def test_a_name_is_given_once() -> None:
     with pytest.raises(SpecError, match="a second schedule named step"):
         optim.register_schedule(Impostor)
     assert optim.schedules()["step"] is not Impostor
+
+
+def test_a_list_of_numbers_is_floats() -> None:
+    schedule = optim.build_schedule("piecewise", total=9, boundaries=[3], factors=[1, 0])
+    assert schedule.shape == optim.schedules()["piecewise"](boundaries=(3,), factors=(1.0, 0.0))
+    assert [type(schedule.factor(n)) for n in (0, 3)] == [float, float]
+    (_, factors) = optim.schedule_options("piecewise")
+    assert factors.type == tuple[float, ...]

@@ -14,61 +14,153 @@ Example:
 
 from __future__ import annotations
 
+from thalweg.optim.adadelta import AdaDeltaRule
+from thalweg.optim.adagrad import AdaGradRule
 from thalweg.optim.adam import AdamRule
+from thalweg.optim.adamax import AdamaxRule
 from thalweg.optim.adamw import AdamWRule
-from thalweg.optim.apply import apply
+from thalweg.optim.ademamix import AdEMAMixRule
+from thalweg.optim.adopt import ADOPTRule
+from thalweg.optim.amsgrad import AMSGradRule
+from thalweg.optim.apply import apply, initial_state, member_norm, revise
+from thalweg.optim.averages import EMARule, PolyakRule, SWARule
+from thalweg.optim.centralize import CentralizeRule
+from thalweg.optim.decay import DecayRule, ProximalRule
+from thalweg.optim.lars import LARSRule
+from thalweg.optim.lion import LionRule
 from thalweg.optim.lookahead import LookaheadRule
 from thalweg.optim.madgrad import MADGRADRule
+from thalweg.optim.momentum import MomentumRule
+from thalweg.optim.muon import MuonRule
+from thalweg.optim.nadam import NAdamRule
+from thalweg.optim.nesterov import NesterovRule
 from thalweg.optim.options import Interval, Option
-from thalweg.optim.registry import build, hyperparameters, register, rules
-from thalweg.optim.rule import Hyper, Hyperparameter, Rule, State
+from thalweg.optim.prodigy import ProdigyRule
+from thalweg.optim.radam import RAdamRule
+from thalweg.optim.registry import build, hyperparameters, register, rules, wrappers
+from thalweg.optim.rmsprop import RMSPropRule
+from thalweg.optim.rmsprop_text import RMSPropTextRule
+from thalweg.optim.rmsprop_tf import RMSPropTFRule
+from thalweg.optim.rule import Gradients, Hyper, Hyperparameter, Rule, State
+from thalweg.optim.sam import SAMRule
+from thalweg.optim.schedule_free import ScheduleFreeAdamWRule, ScheduleFreeSGDRule
 from thalweg.optim.schedules import (
     Schedule,
-    Shape,
     build_schedule,
     in_force,
-    register_schedule,
     schedule_options,
     schedules,
 )
 from thalweg.optim.sgd import SGDRule
+from thalweg.optim.shapes import Shape, register_schedule
+from thalweg.optim.soap import SOAPRule
+from thalweg.optim.svrg import SVRGRule
+from thalweg.optim.swats import SWATSRule
 from thalweg.optim.torch_face import RuleOptimizer, torch_optimizer
 from thalweg.optim.torch_lookahead import Lookahead
+from thalweg.optim.wrapper import Wrapper
 
-SGD = torch_optimizer(SGDRule)
+AdaDelta = torch_optimizer(AdaDeltaRule)
+AdaGrad = torch_optimizer(AdaGradRule)
 Adam = torch_optimizer(AdamRule)
+Adamax = torch_optimizer(AdamaxRule)
 AdamW = torch_optimizer(AdamWRule)
+AdEMAMix = torch_optimizer(AdEMAMixRule)
+ADOPT = torch_optimizer(ADOPTRule)
+AMSGrad = torch_optimizer(AMSGradRule)
+LARS = torch_optimizer(LARSRule)
+Lion = torch_optimizer(LionRule)
 MADGRAD = torch_optimizer(MADGRADRule)
+Momentum = torch_optimizer(MomentumRule)
+Muon = torch_optimizer(MuonRule)
+NAdam = torch_optimizer(NAdamRule)
+Nesterov = torch_optimizer(NesterovRule)
+RAdam = torch_optimizer(RAdamRule)
+RMSProp = torch_optimizer(RMSPropRule)
+RMSPropText = torch_optimizer(RMSPropTextRule)
+RMSPropTF = torch_optimizer(RMSPropTFRule)
+SGD = torch_optimizer(SGDRule)
 
 __all__ = [
+    "ADOPT",
+    "LARS",
     "MADGRAD",
     "SGD",
+    "ADOPTRule",
+    "AMSGrad",
+    "AMSGradRule",
+    "AdEMAMix",
+    "AdEMAMixRule",
+    "AdaDelta",
+    "AdaDeltaRule",
+    "AdaGrad",
+    "AdaGradRule",
     "Adam",
     "AdamRule",
     "AdamW",
     "AdamWRule",
+    "Adamax",
+    "AdamaxRule",
+    "CentralizeRule",
+    "DecayRule",
+    "EMARule",
+    "Gradients",
     "Hyper",
     "Hyperparameter",
     "Interval",
+    "LARSRule",
+    "Lion",
+    "LionRule",
     "Lookahead",
     "LookaheadRule",
     "MADGRADRule",
+    "Momentum",
+    "MomentumRule",
+    "Muon",
+    "MuonRule",
+    "NAdam",
+    "NAdamRule",
+    "Nesterov",
+    "NesterovRule",
     "Option",
+    "PolyakRule",
+    "ProdigyRule",
+    "ProximalRule",
+    "RAdam",
+    "RAdamRule",
+    "RMSProp",
+    "RMSPropRule",
+    "RMSPropTF",
+    "RMSPropTFRule",
+    "RMSPropText",
+    "RMSPropTextRule",
     "Rule",
     "RuleOptimizer",
+    "SAMRule",
     "SGDRule",
+    "SOAPRule",
+    "SVRGRule",
+    "SWARule",
+    "SWATSRule",
     "Schedule",
+    "ScheduleFreeAdamWRule",
+    "ScheduleFreeSGDRule",
     "Shape",
     "State",
+    "Wrapper",
     "apply",
     "build",
     "build_schedule",
     "hyperparameters",
     "in_force",
+    "initial_state",
+    "member_norm",
     "register",
     "register_schedule",
+    "revise",
     "rules",
     "schedule_options",
     "schedules",
     "torch_optimizer",
+    "wrappers",
 ]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, option
 from thalweg.optim.registry import register
 from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.terms import decay_coefficients, decayed, divisor
 
 
 @register
@@ -48,13 +49,22 @@ class AdamRule(Rule):
 
     def coefficients(self, t: int, h: Mapping[str, float]) -> dict[str, float]:
         """Return λ and the numbers of :func:`adam_coefficients`."""
-        return {"wd": h["weight_decay"], **adam_coefficients(t, h)}
+        return {**decay_coefficients(h), **adam_coefficients(t, h)}
 
     def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
         """Move theta, m and v."""
-        if c.any("wd"):
-            g = torch.addcmul(g, theta, c["wd"])
-        adam_update(theta, g, state, c)
+        adam_update(theta, decayed(theta, g, c), state, c)
+
+    def fused(
+        self,
+        thetas: Sequence[Tensor],
+        gs: Sequence[Tensor],
+        states: Sequence[State],
+        t: int,
+        h: Mapping[str, float],
+    ) -> bool:
+        """Use torch's fused Adam, unless ε is 0."""
+        return fused_adam(torch._fused_adam_, thetas, gs, states, t, h)
 
 
 def moments(theta: Tensor) -> State:
@@ -76,10 +86,47 @@ def adam_coefficients(t: int, h: Mapping[str, float]) -> dict[str, float]:
 
 def adam_update(theta: Tensor, g: Tensor, state: State, c: Coefficients) -> None:
     """Move theta, m and v: the algorithm without weight decay."""
+    m, v = move_moments(g, state, c)
+    adam_step(theta, m * c["-step"], v, c)
+
+
+def move_moments(g: Tensor, state: State, c: Coefficients) -> tuple[Tensor, Tensor]:
+    """Move m and v, and return them."""
     m, v = state["m"], state["v"]
-    m.lerp_(g, c["1-beta1"])
-    v.lerp_(g * g, c["1-beta2"])
-    root = v.sqrt().add_(c["eps"])
-    if not c.all("eps"):
-        root.masked_fill_(root == 0.0, torch.inf)
-    theta.addcdiv_(m * c["-step"], root)
+    return m.lerp_(g, c["1-beta1"]), v.lerp_(g * g, c["1-beta2"])
+
+
+def adam_step(theta: Tensor, step: Tensor, v: Tensor, c: Coefficients) -> None:
+    """Do θ ← θ + step/(√v + ε̂)."""
+    theta.addcdiv_(step, divisor(v.sqrt().add_(c["eps"]), c))
+
+
+def fused_adam(
+    kernel: Callable[..., Any],
+    thetas: Sequence[Tensor],
+    gs: Sequence[Tensor],
+    states: Sequence[State],
+    t: int,
+    h: Mapping[str, float],
+) -> bool:
+    """Do the update by torch's kernel for Adam, AMSGrad or AdamW; as :meth:`Rule.fused` else."""
+    if h["eps"] == 0.0:
+        return False
+    largest = [state["v max"] for state in states if "v max" in state]
+    done = torch.tensor(t + 1.0, device=thetas[0].device)
+    kernel(
+        [*thetas],
+        [*gs],
+        [state["m"] for state in states],
+        [state["v"] for state in states],
+        largest,
+        [done] * len(thetas),
+        amsgrad=bool(largest),
+        maximize=False,
+        lr=h["lr"],
+        beta1=h["beta1"],
+        beta2=h["beta2"],
+        weight_decay=h["weight_decay"],
+        eps=h["eps"],
+    )
+    return True

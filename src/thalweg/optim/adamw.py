@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
-from thalweg.optim.adam import adam_coefficients, adam_update, moments
+from thalweg.optim.adam import adam_coefficients, adam_update, fused_adam, moments
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, option
 from thalweg.optim.registry import register
 from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.terms import decay_coefficients, decayed
 
 
 @register
@@ -46,10 +48,19 @@ class AdamWRule(Rule):
 
     def coefficients(self, t: int, h: Mapping[str, float]) -> dict[str, float]:
         """Return Adam's numbers, and -αλ."""
-        return {"-decay": -h["lr"] * h["weight_decay"], **adam_coefficients(t, h)}
+        return {**decay_coefficients(h, decoupled=True), **adam_coefficients(t, h)}
 
     def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
         """Move theta, m and v."""
-        if c.any("-decay"):
-            theta.addcmul_(theta, c["-decay"])
-        adam_update(theta, g, state, c)
+        adam_update(theta, decayed(theta, g, c), state, c)
+
+    def fused(
+        self,
+        thetas: Sequence[Tensor],
+        gs: Sequence[Tensor],
+        states: Sequence[State],
+        t: int,
+        h: Mapping[str, float],
+    ) -> bool:
+        """Use torch's fused AdamW, unless ε is 0."""
+        return fused_adam(torch._fused_adamw_, thetas, gs, states, t, h)

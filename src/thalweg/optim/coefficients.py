@@ -62,8 +62,9 @@ class Coefficients:
         return any(self._table[name])
 
     def all(self, name: str) -> bool:
-        """Say whether the coefficient is non-zero for every member."""
-        return all(self._table[name])
+        """Say whether the coefficient is non-zero for every member, and not lost in rounding."""
+        tiny = torch.finfo(self._tensors[name].dtype).tiny
+        return all(abs(value) >= tiny for value in self._table[name])
 
     def of(self, members: slice) -> Coefficients:
         """Return the coefficients of some of the members."""
@@ -74,9 +75,24 @@ class Coefficients:
         part._table = {name: values[members] for name, values in self._table.items()}
         return part
 
+    def of_member(self, member: int) -> Coefficients:
+        """Return the coefficients of one member, of shape ()."""
+        if all(value.dim() == 0 for value in self._tensors.values()):
+            return self
+        part = copy(self)
+        part._tensors = {name: value[member, 0] for name, value in self._tensors.items()}
+        part._table = {name: values[member : member + 1] for name, values in self._table.items()}
+        return part
+
+
+def each_member(h: Mapping[str, float | Tensor], like: Tensor) -> list[dict[str, float]]:
+    """Return the hyperparameters of each of the K members of ``like``, (K, P)."""
+    found = _members(h, like)
+    return found * (len(like) if len(found) == 1 else 1)
+
 
 def _members(h: Mapping[str, float | Tensor], like: Tensor) -> list[dict[str, float]]:
-    """Return the hyperparameters of each member."""
+    """Return the hyperparameters of each member, once where all have the same."""
     columns = {
         name: value.flatten().tolist() if isinstance(value, Tensor) else [value]
         for name, value in h.items()

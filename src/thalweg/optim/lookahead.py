@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
@@ -11,12 +11,13 @@ from torch import Tensor
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import COUNT, UNIT, option
 from thalweg.optim.registry import register
-from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.rule import Hyperparameter, State
+from thalweg.optim.wrapper import Wrapper
 
 
 @register
 @dataclass(frozen=True)
-class LookaheadRule(Rule):
+class LookaheadRule(Wrapper):
     """Lookahead (Zhang et al. 2019, algorithm 1) around any rule.
 
     With A the inner rule::
@@ -32,19 +33,8 @@ class LookaheadRule(Rule):
     name: ClassVar[str] = "lookahead"
     paper: ClassVar[str] = "Zhang, Lucas, Hinton & Ba 2019, arXiv:1907.08610"
 
-    inner: Rule = option(Rule, MISSING, "the rule that moves the fast weights")
     k: int = option(int, 5, "updates of the inner rule for one of the slow weights", COUNT)
     alpha: Hyperparameter = option(float, 0.5, "share of the way that slow weights go", UNIT)
-
-    @property
-    def elementwise(self) -> bool:
-        """Whether the inner rule is."""
-        return self.inner.elementwise
-
-    @property
-    def gradients_per_step(self) -> int:
-        """As many as the inner rule needs."""
-        return self.inner.gradients_per_step
 
     def init(self, theta: Tensor) -> State:
         """Return the slots of the inner rule, and the slow weights."""
@@ -54,9 +44,8 @@ class LookaheadRule(Rule):
         """Return the numbers of the inner rule, and α."""
         return {**self.inner.coefficients(t, h), "alpha": h["alpha"]}
 
-    def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
-        """Move theta, the inner rule's slots, and at every k-th update the slow weights."""
-        self.inner.update(theta, g, state, t, c)
+    def after(self, theta: Tensor, state: State, t: int, c: Coefficients) -> None:
+        """Move the slow weights at every k-th update, and set theta back to them."""
         if (t + 1) % self.k == 0:
             synchronise(theta, state["slow"], c["alpha"])
 

@@ -15,6 +15,7 @@ from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, option
 from thalweg.optim.registry import register
 from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.terms import decay_coefficients, decayed, divisor
 
 
 @register
@@ -59,18 +60,14 @@ class MADGRADRule(Rule):
             "lambda": (lr + eps) * sqrt(t + 1) if lr else 0.0,
             "eps": eps,
             "1-beta": 1.0 - h["momentum"],
-            "wd": h["weight_decay"],
+            **decay_coefficients(h),
         }
 
     def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
         """Move theta (x in the paper), s and ν."""
-        s, nu, x0 = state["s"], state["nu"], state["x0"]
-        if c.any("wd"):
-            g = torch.addcmul(g, theta, c["wd"])
+        g, s, nu, x0 = decayed(theta, g, c), state["s"], state["nu"], state["x0"]
         s.addcmul_(g, c["lambda"])
         nu.addcmul_(g * c["lambda"], g)
-        root = cbrt(nu).add_(c["eps"])
-        if not c.all("eps"):
-            root.masked_fill_(root == 0.0, torch.inf)
+        root = divisor(cbrt(nu).add_(c["eps"]), c)
         z = torch.addcdiv(x0, s, root, value=-1.0)
         theta.lerp_(z, c["1-beta"])

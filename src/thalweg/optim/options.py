@@ -50,7 +50,10 @@ NON_NEGATIVE = Interval(0.0, float("inf"), "[)")
 POSITIVE = Interval(0.0, float("inf"), "()")
 BELOW_ONE = Interval(0.0, 1.0, "[)")
 UNIT = Interval(0.0, 1.0)
+NATURAL = Interval(0.0, float("inf"), "[)")
 COUNT = Interval(1.0, float("inf"), "[)")
+
+FLOATS = tuple[float, ...]
 
 
 class Option(NamedTuple):
@@ -58,7 +61,8 @@ class Option(NamedTuple):
 
     Attributes:
         name: As written in Python, TOML and on the command line.
-        type: ``float``, ``int``, ``bool``, ``tuple`` (of integers), or a class.
+        type: ``float``, ``int``, ``bool``, ``tuple`` (of integers), ``tuple[float, ...]``, or a
+            class.
         default: Its value when not given; ``dataclasses.MISSING`` if it must be given.
         help: One line for people.
         range: The values allowed; ``None`` where the type says it all.
@@ -121,18 +125,24 @@ def check(
 def _value(what: str, known: Option, value: Any) -> Any:
     """Return ``value`` in the type of the option, or raise SpecError."""
     if _fits(value, known.type):
-        if known.type in (float, tuple):
-            value = known.type(value)
-        numbers = value if known.type is tuple else (value,)
-        if known.range is None or all(each in known.range for each in numbers):
-            return value
+        each = _each(known.type)
+        numbers = value if each else (value,)
+        if known.range is None or all(number in known.range for number in numbers):
+            if each:
+                return tuple(map(each, numbers))
+            return float(value) if known.type is float else value
     raise SpecError(f"{known.name}={value!r} for {what}", _expected(known), known.help)
+
+
+def _each(kind: Any) -> type | None:
+    """Return the type of the numbers in a list; None for what is not a list."""
+    return {tuple: int, FLOATS: float}.get(kind)
 
 
 def _fits(value: object, kind: type) -> bool:
     """Say whether a value can stand for the type; true and false do not stand for numbers."""
-    if kind is tuple:
-        return isinstance(value, list | tuple) and all(_fits(each, int) for each in value)
+    if each := _each(kind):
+        return isinstance(value, list | tuple) and all(_fits(one, each) for one in value)
     if kind in (int, float):
         return isinstance(value, int if kind is int else Real) and not isinstance(value, bool)
     return isinstance(value, kind)
@@ -153,6 +163,7 @@ def _per_member(what: str, known: Option, value: Tensor) -> Tensor:
 
 def _expected(known: Option) -> str:
     """Describe the values that an option takes."""
-    nouns = {float: "a number", int: "an integer", bool: "true or false", tuple: "integers"}
+    nouns: dict[Any, str] = {float: "a number", int: "an integer", bool: "true or false"}
+    nouns |= {tuple: "integers", FLOATS: "numbers"}
     noun = nouns.get(known.type, f"a {known.type.__name__}")
     return noun if known.range is None else f"{noun} in {known.range}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from thalweg.errors import SpecError, nearest
+from thalweg.optim.foreign import build_foreign
 from thalweg.optim.options import Option, check, options_of
 from thalweg.optim.rule import Rule
 
@@ -47,6 +48,21 @@ def rules() -> dict[str, type[Rule]]:
     return dict(sorted(_RULES.items()))
 
 
+def wrappers() -> list[str]:
+    """Return the names of the rules that go around another one.
+
+    Example:
+        >>> "sam" in wrappers(), "adam" in wrappers()
+        (True, False)
+    """
+    return [name for name, rule in rules().items() if wraps(rule)]
+
+
+def wraps(rule: type[Rule]) -> bool:
+    """Tell whether a rule goes around another one."""
+    return any(each.type is Rule for each in options_of(rule))
+
+
 def find(name: str) -> type[Rule]:
     """Return the rule of that name.
 
@@ -80,7 +96,8 @@ def build(name: str, **hyperparameters: Any) -> Rule:
     """Make a rule; this is where hyperparameters are validated.
 
     Args:
-        name: Which rule.
+        name: Which rule; or the dotted name of any ``torch.optim.Optimizer`` class, such as
+            ``torch.optim.RMSprop``, which then takes its own options.
         hyperparameters: Its hyperparameters. Each number may be a float64 tensor of shape (K, 1),
             with one value for each of K members.
 
@@ -91,6 +108,8 @@ def build(name: str, **hyperparameters: Any) -> Rule:
         >>> build("lookahead", inner=build("madgrad", lr=1.7e-4), k=4, alpha=0.8).hyper()["lr"]
         0.00017
     """
+    if "." in name:
+        return build_foreign(name, hyperparameters)
     return make(find(name), hyperparameters)
 
 

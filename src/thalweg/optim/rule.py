@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 from torch import Tensor
 
@@ -15,8 +15,21 @@ from thalweg.optim.options import options_of
 Hyperparameter: TypeAlias = float | Tensor
 """One number for all members, or a float64 tensor of shape (K, 1): one for each."""
 
+Layout: TypeAlias = Sequence[tuple[int, Sequence[int]]]
+"""Where each parameter starts in a row of theta, and its shape."""
+
 Hyper: TypeAlias = Mapping[str, Hyperparameter]
 State: TypeAlias = dict[str, Tensor]
+
+
+class Gradients(Protocol):
+    """What a rule may ask for: gradients at the present parameters, (K, P), in a shared buffer."""
+
+    def batch(self) -> Tensor:
+        """Return the gradient on the step's own batch, with its own dropout masks."""
+
+    def full(self) -> Tensor:
+        """Return the gradient over the whole training set."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +43,8 @@ class Rule(ABC):
     is given the very bits that it would be given alone.
 
     The parameters theta are K networks of P parameters, (K, P); a tensor of any other shape counts
-    as one member.
+    as one member. A rule says how much of theta it must see at once: any part (``elementwise``); or
+    one parameter of one network, in its own shape (``layerwise``); or one network, (P,) (neither).
     """
 
     name: ClassVar[str]
@@ -44,9 +58,29 @@ class Rule(ABC):
         return True
 
     @property
-    def gradients_per_step(self) -> int:
+    def layerwise(self) -> bool:
+        """Whether theta is wanted one parameter of one member at a time, in its own shape."""
+        return False
+
+    @property
+    def fuses(self) -> bool:
+        """Whether torch has a kernel for the whole update: see :meth:`fused`."""
+        return type(self).fused is not Rule.fused
+
+    @property
+    def revises(self) -> bool:
+        """Whether it takes another gradient than the batch's own: see :meth:`revise`."""
+        return False
+
+    @property
+    def stale_statistics(self) -> bool:
+        """Whether BatchNorm's running statistics are not those of the evaluation weights."""
+        return False
+
+    @property
+    def gradients_per_step(self) -> float:
         """Gradient evaluations that one update needs."""
-        return 1
+        return 1.0
 
     @abstractmethod
     def init(self, theta: Tensor) -> State:
@@ -55,6 +89,19 @@ class Rule(ABC):
         Args:
             theta: Parameters, (K, P) or any shape. Not kept: a slot that starts equal is a copy.
         """
+
+    def layer_slots(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of what a layer-wise rule keeps of one parameter beside its slots."""
+        return {}
+
+    def pack(self, state: State) -> State:
+        """Return the state as tensors alone, to be kept elsewhere."""
+        return state
+
+    def unpack(  # noqa: B027 - a state of tensors is packed as it is
+        self, theta: Tensor, state: State, packed: State, layout: Layout
+    ) -> None:
+        """Put a state, in place, back to what was packed, where that is not the state itself."""
 
     @abstractmethod
     def coefficients(self, t: int, h: Mapping[str, float]) -> dict[str, float]:
@@ -70,12 +117,52 @@ class Rule(ABC):
         """Move theta and the slots in place: the vector lines of the algorithm.
 
         Args:
-            theta: Parameters, (K, P) or any shape.
+            theta: Parameters: (K, P) or any shape; one member's where the rule is not elementwise.
             g: Gradients, shaped like theta; never changed.
-            state: The slots, as :meth:`init` made them.
+            state: The slots, as :meth:`init` made them, of the same part.
             t: Number of updates done before this one.
             c: The numbers of :meth:`coefficients`, as tensors that broadcast.
         """
+
+    def revise(
+        self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients, at: Gradients
+    ) -> Tensor:
+        """Return the gradient to move by, which may take further gradients to find.
+
+        Args:
+            theta: Parameters, (K, P); afterwards as they were.
+            g: The batch's gradient, (K, P).
+            state: The slots.
+            t: Number of updates done before this one.
+            c: The numbers of :meth:`coefficients`, as tensors that broadcast.
+            at: Evaluates gradients at the present theta, whatever that is.
+        """
+        return g
+
+    def fused(
+        self,
+        thetas: Sequence[Tensor],
+        gs: Sequence[Tensor],
+        states: Sequence[State],
+        t: int,
+        h: Mapping[str, float],
+    ) -> bool:
+        """Do the update by one kernel of torch's, where there is one for the rule and the device.
+
+        What it does is what :meth:`update` says, to rounding; a rule is used by the one or the
+        other in all its life, so that its bits stay the same.
+
+        Args:
+            thetas: Parameters of one member.
+            gs: Their gradients.
+            states: Their slots.
+            t: Number of updates done before this one.
+            h: Hyperparameters in force.
+
+        Returns:
+            Whether it was done; if not, nothing was changed.
+        """
+        return False
 
     def hyper(self) -> dict[str, Hyperparameter]:
         """Return the hyperparameters that may differ between members and change in time."""

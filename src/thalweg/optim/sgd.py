@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,13 @@ from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, UNIT, option
 from thalweg.optim.registry import register
 from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.terms import (
+    decay_coefficients,
+    decayed,
+    find_buffer,
+    momentum_buffer,
+    some,
+)
 
 
 @register
@@ -30,7 +37,9 @@ class SGDRule(Rule):
 
     with γ = lr, μ = momentum, d = dampening, λ = weight_decay. Without momentum, b = g and nothing
     is stored. As the learning rate multiplies the whole of b, a change of it acts on the gradients
-    of the past too, other than in v ← μv − γg, θ ← θ + v.
+    of the past too, other than in v ← μv − γg, θ ← θ + v: the rules ``momentum`` and ``nesterov``.
+
+    With batch_size = "full" it is gradient descent (GD): each gradient is that of the whole set.
     """
 
     name: ClassVar[str] = "sgd"
@@ -44,7 +53,7 @@ class SGDRule(Rule):
 
     def init(self, theta: Tensor) -> State:
         """Return b = 0, or nothing if there is no momentum."""
-        return {"b": torch.zeros_like(theta)} if _any(self.momentum) else {}
+        return momentum_buffer(self.momentum, theta)
 
     def coefficients(self, t: int, h: Mapping[str, float]) -> dict[str, float]:
         """Return -γ, μ, 1 − d and λ."""
@@ -53,37 +62,47 @@ class SGDRule(Rule):
             "-lr": -h["lr"],
             "mu": h["momentum"],
             "1-d": 1.0 if plain else 1.0 - h["dampening"],
-            "wd": h["weight_decay"],
+            **decay_coefficients(h),
         }
 
     def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
-        """Move theta and b.
-
-        Raises:
-            SpecError: Momentum was 0 when the state was made, and is not now.
-        """
-        if c.any("wd"):
-            g = torch.addcmul(g, theta, c["wd"])
-        if "b" in state:
-            b = state["b"]
+        """Move theta and b."""
+        g, b = decayed(theta, g, c), find_buffer(state, c)
+        if b is not None:
             b.mul_(c["mu"]).addcmul_(g, c["1-d"])
             g = torch.addcmul(g, b, c["mu"]) if self.nesterov else b
-        elif c.any("mu"):
-            raise SpecError(
-                "momentum that was 0 at the start and is not now", "momentum > 0 from the start"
-            )
         theta.addcmul_(g, c["-lr"])
+
+    def fused(
+        self,
+        thetas: Sequence[Tensor],
+        gs: Sequence[Tensor],
+        states: Sequence[State],
+        t: int,
+        h: Mapping[str, float],
+    ) -> bool:
+        """Use torch's fused SGD."""
+        if h["momentum"] and "b" not in states[0]:
+            return False
+        torch._fused_sgd_(
+            [*thetas],
+            [*gs],
+            [state["b"] for state in states] if h["momentum"] else [],
+            nesterov=self.nesterov,
+            maximize=False,
+            is_first_step=t == 0,
+            lr=h["lr"],
+            momentum=h["momentum"],
+            dampening=h["dampening"],
+            weight_decay=h["weight_decay"],
+        )
+        return True
 
     def check(self) -> None:
         """Raise SpecError unless Nesterov's momentum has momentum, and no dampening."""
-        if self.nesterov and (not _any(self.momentum) or _any(self.dampening)):
+        if self.nesterov and (not some(self.momentum) or some(self.dampening)):
             raise SpecError(
                 f"nesterov with momentum={self.momentum} and dampening={self.dampening}",
                 "nesterov with momentum > 0 and dampening = 0",
                 "momentum=0.9 is usual",
             )
-
-
-def _any(x: Hyperparameter) -> bool:
-    """Say whether a hyperparameter is non-zero for some member."""
-    return bool(x.any()) if isinstance(x, Tensor) else x != 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import MISSING
 from functools import cache, partial
 from typing import Any, ClassVar, TypeAlias
@@ -12,7 +13,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from thalweg.errors import SpecError
-from thalweg.optim.apply import BLOCK, walk
+from thalweg.optim.apply import FUSED_TYPES, walk
+from thalweg.optim.bundle import SMALL, Bundle
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import options_of
 from thalweg.optim.registry import make
@@ -84,39 +86,120 @@ class RuleOptimizer(Optimizer):
             self._step_group(group)
         return loss
 
+    @contextmanager
+    @torch.no_grad()
+    def evaluation_weights(self) -> Iterator[None]:
+        """Let the parameters be those to evaluate with for a while, where the rule keeps such."""
+        kept: list[tuple[Tensor, Tensor]] = []
+        for group in self.param_groups:
+            rule, _ = self._rule(group)
+            for p in group["params"]:
+                slots = {n: s for n, s in self.state[p].items() if n != "step"}
+                weights = rule.evaluation_weights(_real(p), slots) if slots else None
+                if weights is not None:
+                    kept.append((p, p.clone()))
+                    _real(p).copy_(weights)
+        try:
+            yield
+        finally:
+            for p, value in kept:
+                p.copy_(value)
+
     def _step_group(self, group: dict[str, Any]) -> None:
-        """Update the parameters of one group."""
-        rule = self.rule(**self._settings(group))
-        h = rule.hyper()
-        ready: dict[tuple[int, torch.dtype, torch.device], Coefficients] = {}
+        """Update the parameters of one group: those of one age, type and device together."""
+        rule, h = self._rule(group)
+        alike: dict[tuple[int, torch.dtype, torch.device], list[Tensor]] = {}
         for p in group["params"]:
-            if p.grad is None:
+            g = p.grad
+            if g is None:
                 continue
-            if p.grad.layout != torch.strided:
+            if g.layout is not torch.strided:
                 raise SpecError(
-                    f"a gradient of layout {p.grad.layout}",
+                    f"a gradient of layout {g.layout}",
                     "a dense gradient",
                     "make the embedding with sparse=False",
                 )
             slots = self.state[p]
-            theta, g = _real(p), _real(p.grad)
             if not slots:
-                slots.update(step=0, **rule.init(theta))
-            t = slots["step"]
-            key = (t, theta.dtype, theta.device)
-            if key not in ready:
-                ready[key] = Coefficients(partial(rule.coefficients, t), h, theta)
-            state = {name: slot for name, slot in slots.items() if name != "step"}
+                slots.update(step=0, **_begin(rule, _real(p).contiguous()))
+            alike.setdefault((slots["step"], p.dtype, p.device), []).append(p)
+        for (t, _, _), params in alike.items():
+            slots = [self.state[p] for p in params]
+            theta = [_real(p) for p in params]
+            gs = [_real(p.grad) for p in params if p.grad is not None]
             if group["maximize"]:
-                g = -g
-            if rule.elementwise and theta.numel() > BLOCK:
-                theta, g, state = _flat(theta, g, state)
-            walk(rule, theta, g, state, t, ready[key])
-            slots["step"] = t + 1
+                gs = [-g for g in gs]
+            self._move(rule, theta, gs, slots, t, h)
+            for each in slots:
+                each["step"] = t + 1
+
+    def _move(
+        self,
+        rule: Rule,
+        theta: list[Tensor],
+        gs: list[Tensor],
+        slots: list[dict[str, Any]],
+        t: int,
+        h: Mapping[str, Any],
+    ) -> None:
+        """Update parameters that have made t updates, in as few calls as there can be."""
+        if rule.fuses and theta[0].dtype in FUSED_TYPES:
+            dense = [p.contiguous() for p in theta]
+            if rule.fused(dense, [g.contiguous() for g in gs], slots, t, h):
+                for p, moved in zip(theta, dense, strict=True):
+                    if p is not moved:
+                        p.copy_(moved)
+                return
+        c = Coefficients(partial(rule.coefficients, t), h, theta[0])
+        alone = list(zip(theta, gs, slots, strict=True))
+        if not rule.elementwise and not rule.layerwise:
+            bundle = self._bundle(theta, gs, slots)
+            row = {name: slot[0] for name, slot in bundle.state.items()}
+            rule.update(bundle.theta[0], bundle.g[0], row, t, c)
+            bundle.scatter()
+            return
+        if rule.elementwise:
+            small = [each for each in alone if each[0].numel() <= SMALL]
+            if len(small) > 1:
+                bundle = self._bundle(*map(list, zip(*small, strict=True)))
+                walk(rule, bundle.theta, bundle.g, bundle.state, t, c)
+                bundle.scatter()
+                alone = [each for each in alone if each[0].numel() > SMALL]
+        for p, g, own in alone:
+            state = {name: slot for name, slot in own.items() if name != "step"}
+            if rule.elementwise:
+                walk(rule, *_flat(p, g, state), t, c)
+            else:
+                rule.update(p, g, state, t, c)
+
+    def _bundle(
+        self, params: list[Tensor], gs: list[Tensor], slots: list[dict[str, Any]]
+    ) -> Bundle:
+        """Return the bundle of these parameters, with their present values and gradients.
+
+        It is made anew if a parameter's slots are no longer its own, as after load_state_dict.
+        """
+        bundles = self.__dict__.setdefault("_bundles", {})
+        key = tuple(map(id, slots))
+        if key not in bundles or not bundles[key].holds(slots):
+            bundles[key] = Bundle(params, slots)
+        found: Bundle = bundles[key]
+        found.gather(params, gs)
+        return found
+
+    def _rule(self, group: dict[str, Any]) -> tuple[Rule, dict[str, Any]]:
+        """Return the rule with a group's settings, and its hyperparameters; made once for each."""
+        key = tuple(map(group.__getitem__, _names(self.rule)))
+        made: dict[Any, tuple[Rule, dict[str, Any]]] = self.__dict__.setdefault("_made", {})
+        if key not in made or any(isinstance(value, Tensor) for value in key):
+            made.clear()  # a schedule sets new ones at every step
+            rule = self.rule(**self._settings(group))
+            made[key] = rule, rule.hyper()
+        return made[key]
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         """Return what the rule has to know of a group; schedulers keep more there."""
-        return _numbers({each.name: group[each.name] for each in options_of(self.rule)})
+        return _numbers({name: group[name] for name in _names(self.rule)})
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle through the rule: the class itself is made, not written in a module."""
@@ -149,6 +232,24 @@ def torch_optimizer(rule: type[Rule]) -> type[RuleOptimizer]:
     return type(name, (RuleOptimizer,), {"rule": rule, "__doc__": rule.__doc__})
 
 
+@cache
+def _names(rule: type[Rule]) -> tuple[str, ...]:
+    return tuple(each.name for each in options_of(rule))
+
+
+def _begin(rule: Rule, theta: Tensor) -> dict[str, Tensor]:
+    """Return the slots of one parameter; what belongs to the network is the same for all."""
+    if rule.elementwise or rule.layerwise:
+        extra = {
+            name: theta.new_zeros(size) for name, size in rule.layer_slots(theta.shape).items()
+        }
+        return {**rule.init(theta), **extra}
+    slots = rule.init(theta.view(1, -1))
+    return {
+        n: s.view(theta.shape) if s.numel() == theta.numel() > 1 else s for n, s in slots.items()
+    }
+
+
 def _blank(rule: type[Rule]) -> RuleOptimizer:
     """Make an optimizer that is about to be given its state."""
     kind = torch_optimizer(rule)
@@ -172,8 +273,7 @@ def _flat(
     theta: Tensor, g: Tensor, state: dict[str, Tensor]
 ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """View everything as one member's row, (1, P), where the layout in memory allows it."""
-    alike = [slot for slot in state.values() if slot.shape == theta.shape]
-    if not all(x.is_contiguous() for x in (theta, *alike)):
+    if not theta.is_contiguous() or not all(slot.is_contiguous() for slot in state.values()):
         return theta, g, state
     rows = {n: x.view(1, -1) if x.shape == theta.shape else x for n, x in state.items()}
     return theta.view(1, -1), g.reshape(1, -1), rows

@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from thalweg.errors import SpecError
-from thalweg.optim.lookahead import synchronise
 from thalweg.optim.options import COUNT, UNIT
 from thalweg.optim.torch_face import Closure
 
@@ -71,8 +70,9 @@ class Lookahead(Optimizer):
         loss = self.inner.step(closure)
         self.steps += 1
         if self.steps % self.k == 0:
-            for p, slow in self._pairs():
-                synchronise(p, slow, self.alpha)
+            fast, slow = map(list, zip(*self._pairs(), strict=True))
+            torch._foreach_lerp_(slow, fast, self.alpha)  # as `synchronise` does, for all at once
+            torch._foreach_copy_(fast, slow)
         return loss
 
     @contextmanager

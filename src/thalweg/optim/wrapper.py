@@ -1,0 +1,98 @@
+"""What goes around a rule: another rule, which leaves to it what it does not change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass
+
+from torch import Tensor
+
+from thalweg.optim.coefficients import Coefficients
+from thalweg.optim.options import option
+from thalweg.optim.rule import Gradients, Rule, State
+
+
+@dataclass(frozen=True)
+class Wrapper(Rule):
+    """A rule around a rule. As it stands, it changes nothing.
+
+    Slots, hyperparameters and coefficients share one space of names with those of the inner rule.
+    """
+
+    inner: Rule = option(Rule, MISSING, "the rule inside")
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether the inner rule is."""
+        return self.inner.elementwise
+
+    @property
+    def layerwise(self) -> bool:
+        """Whether the inner rule is."""
+        return self.inner.layerwise
+
+    @property
+    def fuses(self) -> bool:
+        """Whether the inner rule does."""
+        return self.inner.fuses
+
+    @property
+    def revises(self) -> bool:
+        """Whether the inner rule does."""
+        return self.inner.revises
+
+    @property
+    def stale_statistics(self) -> bool:
+        """Whether the inner rule's are."""
+        return self.inner.stale_statistics
+
+    @property
+    def gradients_per_step(self) -> float:
+        """As many as the inner rule needs."""
+        return self.inner.gradients_per_step
+
+    def init(self, theta: Tensor) -> State:
+        """Return the slots of the inner rule."""
+        return self.inner.init(theta)
+
+    def layer_slots(self, shape: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """Return those of the inner rule."""
+        return self.inner.layer_slots(shape)
+
+    def coefficients(self, t: int, h: Mapping[str, float]) -> dict[str, float]:
+        """Return the numbers of the inner rule."""
+        return self.inner.coefficients(t, h)
+
+    def revise(
+        self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients, at: Gradients
+    ) -> Tensor:
+        """Let the inner rule revise the gradient."""
+        return self.inner.revise(theta, g, state, t, c, at)
+
+    def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
+        """Let the inner rule move, and do the wrapper's own part."""
+        self.inner.update(theta, g, state, t, c)
+        self.after(theta, state, t, c)
+
+    def fused(
+        self,
+        thetas: Sequence[Tensor],
+        gs: Sequence[Tensor],
+        states: Sequence[State],
+        t: int,
+        h: Mapping[str, float],
+    ) -> bool:
+        """Do the inner rule's part by its kernel, if it has one, and the wrapper's own."""
+        if not self.inner.fused(thetas, gs, states, t, h):
+            return False
+        for theta, state in zip(thetas, states, strict=True):
+            c = Coefficients(lambda _: self.coefficients(t, h), {}, theta)
+            self.after(theta, state, t, c)
+        return True
+
+    def after(self, theta: Tensor, state: State, t: int, c: Coefficients) -> None:
+        """Do what comes after the inner rule's update: nothing here."""
+
+    def evaluation_weights(self, theta: Tensor, state: State) -> Tensor | None:
+        """Return those of the inner rule."""
+        return self.inner.evaluation_weights(theta, state)
