@@ -9,10 +9,11 @@ import torch
 
 from thalweg import nn, optim
 from thalweg.data import load_data
-from thalweg.engine import Condition, Run, train
+from thalweg.engine import Condition, Run
 from thalweg.errors import SpecError
 from thalweg.recipes import load_recipe, recipe_text, recipes
 from thalweg.spec import Spec
+from thalweg.study import train
 
 ALL = sorted(recipes())
 

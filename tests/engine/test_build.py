@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from thalweg.engine import accuracy, short_keys, train
+from thalweg.engine import accuracy, short_keys
 from thalweg.errors import ModelError, SpecError
+from thalweg.study import train
 
 
 def own() -> nn.Sequential:

@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
 
-from thalweg.engine import Run, accuracy, train
+from thalweg.engine import Run, accuracy
 from thalweg.spec import Spec
+from thalweg.study import train
 
 QUICK = {"hidden": (16,), "lr": 1e-2, "batch_size": 96}
 

@@ -7,9 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 
 import thalweg as tw
-from thalweg.engine import Condition, Run, short_keys, train
+from thalweg.engine import Condition, Run, short_keys
 from thalweg.errors import DataError, SpecError
 from thalweg.spec import Spec
+from thalweg.study import train
 
 QUICK = {"hidden": (16,), "lr": 1e-2, "batch_size": 96}
 

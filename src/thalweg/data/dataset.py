@@ -15,6 +15,7 @@ from thalweg.data.partition import choose, part_size
 from thalweg.data.split import Split
 from thalweg.data.streams import stream
 from thalweg.errors import DataError, SpecError, nearest
+from thalweg.spec import DataSpec
 
 Task = Literal["classification", "regression"]
 
@@ -33,6 +34,8 @@ class Data:
         mean: What was subtracted from the raw inputs; broadcasts against a sample.
         std: What they were then divided by; broadcasts against a sample.
         customary: The normalisation that ``normalize("default")`` stands for.
+        origin: What `load_data` was asked for, if that says it all: a run on these data can then be
+            repeated from its spec alone. None for data of your own, and after any change.
 
     Example:
         >>> from thalweg.data import load_data
@@ -50,6 +53,7 @@ class Data:
     mean: Tensor = field(default_factory=lambda: torch.tensor(0.0))
     std: Tensor = field(default_factory=lambda: torch.tensor(1.0))
     customary: Normalization = "none"
+    origin: DataSpec | None = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -69,7 +73,8 @@ class Data:
     def to(self, device: torch.device | str) -> Data:
         """Return the data on ``device``."""
         moved = self._with({name: split.to(device) for name, split in self.splits().items()})
-        return replace(moved, mean=self.mean.to(device), std=self.std.to(device))
+        mean, std = self.mean.to(device), self.std.to(device)
+        return replace(moved, mean=mean, std=std, origin=self.origin)
 
     def raw(self, x: Tensor) -> Tensor:
         """Return inputs ``(..., *input_shape)`` as they were before normalisation."""
@@ -77,7 +82,7 @@ class Data:
 
     def test_on_train(self) -> Data:
         """Return the data with the training samples as the test split; nothing is copied."""
-        return replace(self, test=self.train)
+        return replace(self, test=self.train, origin=None)
 
     def split(
         self,
@@ -133,7 +138,7 @@ class Data:
         if not count:
             raise DataError("subset=0", "at least one sample")
         chosen, _ = self._choose(self.train, count, stream(seed, "subset"), stratified)
-        return replace(self, train=self.train.take(chosen))
+        return replace(self, train=self.train.take(chosen), origin=None)
 
     def normalize(self, how: Normalization = "default") -> Data:
         """Subtract a mean and divide by a standard deviation, in every split.
@@ -206,7 +211,8 @@ class Data:
 
     def _with(self, splits: Mapping[str, Split]) -> Data:
         """Return the data with other splits, and only those."""
-        return replace(self, train=splits["train"], val=splits.get("val"), test=splits.get("test"))
+        val, test = splits.get("val"), splits.get("test")
+        return replace(self, train=splits["train"], val=val, test=test, origin=None)
 
     def _choose(
         self, split: Split, count: int, generator: torch.Generator, stratified: bool

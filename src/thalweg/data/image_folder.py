@@ -58,7 +58,7 @@ def read_image_folder(
     if not classes:
         raise DataError(f"{roots['train']} without class folders", "one folder a class")
     found = {split: _labelled(root, classes) for split, root in roots.items()}
-    headers = [_header(path) for files in found.values() for path, _ in files]
+    headers = [read_header(path) for files in found.values() for path, _ in files]
     mode = "L" if all(mode in _GREY for mode, _ in headers) else "RGB"
     if size is None and len({shape for _, shape in headers}) > 1:
         shapes = sorted({shape for _, shape in headers})
@@ -72,9 +72,43 @@ def read_image_folder(
     for split, files in found.items():
         images = np.empty((len(files), 1 if mode == "L" else 3, height, width), np.uint8)
         for i, (path, _) in enumerate(files):
-            images[i] = _pixels(path, mode, height, width)
+            images[i] = read_image(path, mode, height, width)
         arrays[split] = images, np.array([label for _, label in files], np.int64)
     return arrays, classes
+
+
+def read_header(path: Path) -> tuple[str, tuple[int, int]]:
+    """Return an image's mode, and its height and width, without decoding it.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    with _open(path) as image:
+        return image.mode, (image.height, image.width)
+
+
+def read_image(path: Path, mode: str, height: int, width: int) -> NDArray[np.uint8]:
+    """Return the bytes of an image as ``(C, height, width)``, resized bilinearly if need be.
+
+    Args:
+        path: PNG or JPEG.
+        mode: ``"L"`` for one channel, ``"RGB"`` for three.
+        height: Height in pixels.
+        width: Width in pixels.
+
+    Raises:
+        DataError: It cannot be read, is damaged, or has more than eight bits a channel.
+    """
+    with _open(path) as image:
+        if image.mode.startswith(_DEEP):
+            raise DataError(f"an image of mode {image.mode}, {path}", "8 bits a channel")
+        try:
+            converted = image.convert(mode)
+        except (OSError, SyntaxError) as error:
+            raise DataError(f"a damaged image, {path}", "a whole one", str(error)) from None
+    if converted.size != (width, height):
+        converted = converted.resize((width, height), Image.Resampling.BILINEAR)
+    return image_array(converted, mode)
 
 
 def _directories(folder: Path) -> list[Path]:
@@ -105,25 +139,7 @@ def _open(path: Path) -> Image.Image:
         ) from None
 
 
-def _header(path: Path) -> tuple[str, tuple[int, int]]:
-    """Return an image's mode, and its height and width, without decoding it."""
-    with _open(path) as image:
-        return image.mode, (image.height, image.width)
-
-
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
     if image.mode.startswith(_DEEP):
         raise DataError(f"an image of mode {image.mode}", "8 bits a channel")
     return image.convert(mode)
-
-
-def _pixels(path: Path, mode: str, height: int, width: int) -> NDArray[np.uint8]:
-    """Decode an image as ``(C, height, width)``."""
-    with _open(path) as image:
-        try:
-            converted = _in_mode(image, mode)
-        except (OSError, SyntaxError) as error:
-            raise DataError(f"a damaged image, {path}", "a whole one", str(error)) from None
-    if converted.size != (width, height):
-        converted = converted.resize((width, height), Image.Resampling.BILINEAR)
-    return image_array(converted, mode)

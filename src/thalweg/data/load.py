@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 
 from thalweg.data.dataset import Data
 from thalweg.data.image_folder import read_image_folder
@@ -15,6 +16,7 @@ from thalweg.data.named import NAMED_SETS, NamedSet, named_set
 from thalweg.data.normalize import Normalization
 from thalweg.data.objects import data_from_objects
 from thalweg.errors import DataError, SpecError
+from thalweg.spec import DataSpec
 
 
 def load_data(
@@ -92,6 +94,23 @@ def load_data(
     }
     place = _device(device)
     entry = None
+    asked = {
+        "folder": None if folder is None else str(folder),
+        "normalize": normalize,
+        "val": val,
+        "test": test,
+        "stratified": stratified,
+        "subset": subset,
+        "label_noise": label_noise,
+        "label_noise_kind": label_noise_kind,
+        "pixels": pixels,
+        "noise": noise,
+        "size": size,
+        "split_seed": split_seed,
+    }
+    origin = _origin(source, asked)
+    if isinstance(source, Data) and source.origin is not None and source.origin == origin:
+        return source if source.train.x.device == place else source.to(place)
     if isinstance(source, Data):
         options |= {"val": (val, None), "test": (test, None), "subset": (subset, None)}
         options |= {"normalize": (normalize, "default"), "pixels": (pixels, "intact")}
@@ -120,7 +139,21 @@ def load_data(
     data = data.corrupt(
         label_noise=label_noise, label_noise_kind=label_noise_kind, pixels=pixels, seed=split_seed
     )
-    return data.to(place)
+    return replace(data.to(place), origin=origin)
+
+
+def _origin(source: Any, asked: Mapping[str, Any]) -> DataSpec | None:
+    """Return what was asked for as a spec has it; None if no spec can say it."""
+    if isinstance(source, Data):
+        source = source.origin and source.origin.source
+    elif isinstance(source, Path) or (isinstance(source, str) and source not in NAMED_SETS):
+        source = str(Path(source).absolute())
+    if not isinstance(source, str):
+        return None
+    try:
+        return DataSpec(source=source, **asked)
+    except ValidationError:  # what is wrong in it is said where it is used
+        return None
 
 
 def _device(device: torch.device | str) -> torch.device:

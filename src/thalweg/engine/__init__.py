@@ -6,7 +6,8 @@ from thalweg.engine.events import Clock, Diverged, Evaluated, Event, Finished, S
 from thalweg.engine.history import History
 from thalweg.engine.loop import descend
 from thalweg.engine.metrics import Average, Metric, accuracy, build_metrics, top
-from thalweg.engine.run import Run, train
+from thalweg.engine.progress import Progress, Snapshot
+from thalweg.engine.run import Run
 from thalweg.engine.states import States
 from thalweg.engine.stop import Condition, Patience
 
@@ -23,8 +24,10 @@ __all__ = [
     "Metric",
     "Outcome",
     "Patience",
+    "Progress",
     "Regularisation",
     "Run",
+    "Snapshot",
     "States",
     "Step",
     "accuracy",
@@ -32,5 +35,4 @@ __all__ = [
     "descend",
     "short_keys",
     "top",
-    "train",
 ]

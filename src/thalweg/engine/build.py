@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from thalweg import nn, optim
 from thalweg.data import Data
@@ -21,9 +22,18 @@ def build_rule(spec: Spec) -> optim.Rule:
         SpecError: The rule or a hyperparameter does not exist, or a value is not allowed.
     """
     chosen, given = spec.optimizer, dict(spec.optimizer.options)
+    around = [name for name in optim.wrappers() if name != "lookahead"]
+    own: list[tuple[str, dict[str, Any]]] = []
+    for name in chosen.wrap:
+        if name not in around:
+            raise SpecError(f"wrap={name!r}", "what goes around a rule", nearest(name, around))
+        known = {each.name for each in optim.hyperparameters(name)}
+        own.append((name, {key: given.pop(key) for key in known & given.keys()}))
     if chosen.lr is not None:
         given["lr"] = chosen.lr
     rule = optim.build(chosen.name, **given)
+    for name, options in own:
+        rule = optim.build(name, inner=rule, **options)
     if chosen.lookahead is None:
         return rule
     return optim.build("lookahead", inner=rule, **chosen.lookahead.model_dump())
@@ -76,7 +86,8 @@ def short_keys() -> dict[str, str]:
     found: list[tuple[str, str]] = []
     for name, rule in optim.rules().items():
         if name != "lookahead":
-            found += [(option.name, "optimizer") for option in optim.hyperparameters(rule.name)]
+            options = optim.hyperparameters(rule.name)
+            found += [(each.name, "optimizer") for each in options if each.name != "inner"]
     for name in optim.schedules():
         found += [(option.name, "schedule") for option in optim.schedule_options(name)]
     for model in nn.MODELS.values():

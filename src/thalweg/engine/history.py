@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from thalweg.engine.events import Clock, Evaluated, Event, Step
@@ -10,6 +10,11 @@ from thalweg.errors import SpecError, ThalwegError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CLOCK = ("step", "epoch", "gradients", "seconds", "lr")
+"""The first columns of both tables."""
+
+Columns = dict[str, list[Any]]
 
 
 class History:
@@ -23,30 +28,29 @@ class History:
             split was not evaluated.
 
     Values are numbers for a single run, and lists of K for a cohort of K.
+
+    Example:
+        >>> history = History()
+        >>> history.add(Evaluated(Clock(8, 1.0, 8, 0.5), {"test_loss": (0.25,)}, lr=0.1))
+        >>> history.epochs["step"], history.epochs["test_loss"]
+        ([8], [0.25])
     """
 
     def __init__(self) -> None:
-        self._steps: list[Step] = []
-        self._epochs: list[Evaluated] = []
+        self.steps: Columns = {name: [] for name in CLOCK}
+        self.epochs: Columns = {name: [] for name in CLOCK}
 
     def add(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, Step):
-            self._steps.append(event)
+            values = {name: value.tolist() for name, value in event.metrics.items()}
+            _append(self.steps, event.clock, event.lr, values)
         elif isinstance(event, Evaluated):
-            self._epochs.append(event)
+            _append(self.epochs, event.clock, event.lr, event.metrics)
 
-    @property
-    def steps(self) -> dict[str, list[Any]]:
-        """Columns by step."""
-        rows = [{name: value.tolist() for name, value in e.metrics.items()} for e in self._steps]
-        return _columns([e.clock for e in self._steps], [e.lr for e in self._steps], rows)
-
-    @property
-    def epochs(self) -> dict[str, list[Any]]:
-        """Columns by evaluation."""
-        rows = [e.metrics for e in self._epochs]
-        return _columns([e.clock for e in self._epochs], [e.lr for e in self._epochs], rows)
+    def rows(self) -> dict[str, int]:
+        """Return how many rows each table has."""
+        return {"steps": len(self.steps["step"]), "epochs": len(self.epochs["step"])}
 
     def to_pandas(self, by: str = "epochs") -> pd.DataFrame:
         """Return one of the tables as a DataFrame.
@@ -67,21 +71,18 @@ class History:
         return pd.DataFrame(self.steps if by == "steps" else self.epochs)
 
 
-def _columns(
-    clocks: Sequence[Clock], lrs: Sequence[float], rows: Sequence[Mapping[str, Any]]
-) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {
-        name: [getattr(clock, name) for clock in clocks]
-        for name in ("step", "epoch", "gradients", "seconds")
-    }
-    columns["lr"] = list(lrs)
-    for name in dict.fromkeys(name for row in rows for name in row):
-        columns[name] = [_single(row.get(name)) for row in rows]
-    return columns
-
-
-def _single(values: Any) -> Any:
-    """Return one member's value as a number, several as a list."""
-    if values is None:
-        return None
-    return values[0] if len(values) == 1 else list(values)
+def _append(columns: Columns, clock: Clock, lr: float, row: Mapping[str, Any]) -> None:
+    """Append a row; what it lacks is None, and so is what earlier rows lacked."""
+    rows = len(columns["step"])
+    columns["step"].append(clock.step)
+    columns["epoch"].append(clock.epoch)
+    columns["gradients"].append(clock.gradients)
+    columns["seconds"].append(clock.seconds)
+    columns["lr"].append(lr)
+    for name, values in row.items():
+        if name not in columns:
+            columns[name] = [None] * rows
+        columns[name].append(values[0] if len(values) == 1 else list(values))
+    if len(columns) > len(row) + len(CLOCK):
+        for name in columns.keys() - row.keys() - set(CLOCK):
+            columns[name].append(None)

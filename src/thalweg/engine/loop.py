@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -15,7 +15,7 @@ from thalweg.data import Data, Split, index_batches
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.events import Clock, Diverged, Evaluated, Event, Finished, Reason, Step
 from thalweg.engine.metrics import Average
-from thalweg.engine.stop import Judge
+from thalweg.engine.progress import Progress
 from thalweg.errors import SpecError
 from thalweg.spec import Spec, parse_interval
 
@@ -56,84 +56,118 @@ class Length:
             raise SpecError(
                 f"epochs={epochs:g}", "at least one update", f"an epoch has {per_epoch}"
             )
-        count, unit = parse_interval(spec.evaluate_every) or (0, "step")
-        every = count * per_epoch if unit == "epoch" else count
-        return cls(size, per_epoch, updates, every)
+        return cls(size, per_epoch, updates, _in_updates(spec.evaluate_every, per_epoch))
+
+
+def _in_updates(interval: str, per_epoch: int) -> int:
+    """Return how many updates an interval is; 0 for never."""
+    count, unit = parse_interval(interval) or (0, "step")
+    return int(count) * (per_epoch if unit == "epoch" else 1)
 
 
 @torch.no_grad()
-def descend(cohort: Cohort, data: Data, spec: Spec, order: Generator) -> Iterator[Event]:
+def descend(cohort: Cohort, data: Data, spec: Spec, progress: Progress) -> Iterator[Event]:
     """Train a cohort and say what happens.
 
     Args:
         cohort: The networks; they are moved in place.
         data: The samples, on the cohort's device.
         spec: How long, in which batches, what to evaluate and when to stop.
-        order: Source of the order of the samples, which all members share.
+        progress: Where to go on from; kept up to date, so that a snapshot that is taken at any
+            event is whole.
 
     Yields:
         `Step` after every update; `Evaluated` at the chosen intervals, and at the end on every
         split; `Diverged` when a loss is not finite; and `Finished` last.
     """
-    length, judge = Length.of(spec, len(data.train)), Judge(spec)
+    length, p, judge = Length.of(spec, len(data.train)), progress, progress.judge
     splits, slow = data.splits(), spec.evaluate_weights != "current"
-    seconds, last = 0.0, dict[str, tuple[float, ...]]()
-    reason: Reason | None = None if cohort.updates < length.updates else "complete"
 
     def measure(*, chosen: bool) -> dict[str, tuple[float, ...]]:
-        return {
-            f"{name}_{metric}": value
-            for name, split in splits.items()
-            if (name in judge.splits) == chosen
-            for metric, value in cohort.evaluate(split, slow=slow).items()
-        }
+        those = {name: split for name, split in splits.items() if (name in judge.splits) == chosen}
+        if not those:
+            return {}
+        with cohort.evaluation(slow=slow):
+            return {
+                f"{name}_{metric}": value
+                for name, split in those.items()
+                for metric, value in cohort.measure(split).items()
+            }
 
     def clock() -> Clock:
         epoch = cohort.updates / length.per_epoch
-        return Clock(cohort.updates, epoch, cohort.gradients, seconds)
+        return Clock(cohort.updates, epoch, cohort.gradients, p.seconds)
 
-    while reason is None:
-        running = Average()
-        batches = batches_of(data.train, length.batch_size, order, drop_last=spec.drop_last)
-        for _ in range(length.per_epoch):
-            begin = time.perf_counter()
-            outcome = cohort.step(islice(batches, spec.accumulate))
-            seconds += time.perf_counter() - begin
-            if not outcome.finite:
-                losses = tuple(outcome.metrics["loss"].tolist())
-                bad = tuple(k for k, loss in enumerate(losses) if not math.isfinite(loss))
-                yield Diverged(clock(), bad, losses)
-                reason = "diverged"
-                break
-            for name, value in outcome.metrics.items():
-                running.add(name, value, outcome.samples)
-            yield Step(clock(), outcome.metrics, outcome.lr)
+    if cohort.updates >= length.updates and not p.due:
+        p.reason = p.reason or "complete"
+    while p.reason is None:
+        p.shuffle = p.order.get_state()
+        batches = batches_of(
+            data.train,
+            length.batch_size,
+            p.order,
+            drop_last=spec.drop_last,
+            skip=p.done * spec.accumulate,
+        )
+        while p.reason is None and (p.due or p.done < length.per_epoch):
+            if not p.due:
+                begin = time.perf_counter()
+                outcome = cohort.step(islice(batches, spec.accumulate))
+                p.seconds += time.perf_counter() - begin
+                if not outcome.finite:
+                    losses = tuple(outcome.metrics["loss"].tolist())
+                    bad = tuple(k for k, loss in enumerate(losses) if not math.isfinite(loss))
+                    p.reason = "diverged"
+                    yield Diverged(clock(), bad, losses)
+                    break
+                for name, value in outcome.metrics.items():
+                    p.running.add(name, value, outcome.samples)
+                p.done, p.due, p.lr = p.done + 1, True, outcome.lr
+                yield Step(clock(), outcome.metrics, p.lr)
 
-            if cohort.updates == length.updates:
+            reason: Reason | None = None
+            if cohort.updates >= length.updates:
                 reason = "complete"
-            elif judge.out_of_time(seconds):
+            elif judge.out_of_time(p.seconds):
                 reason = "time"
             every = length.evaluate_every
-            if every and (reason is not None or cohort.updates % every == 0):
-                last = {f"running_{name}": value for name, value in running.result().items()}
+            evaluates = bool(every and (reason is not None or cohort.updates % every == 0))
+            if evaluates:
+                last = {f"running_{name}": value for name, value in p.running.result().items()}
                 last |= measure(chosen=True)
                 reason = judge.verdict(last) or reason
                 if reason is not None:  # the last word is on every split
                     last |= measure(chosen=False)
-                yield Evaluated(clock(), last, outcome.lr)
-            if reason is not None:
-                break
-    yield Finished(clock(), reason, last)
+                p.last = last
+            p.due, p.reason = False, reason
+            if evaluates:
+                yield Evaluated(clock(), p.last, p.lr)
+        if p.reason is None:
+            p.done, p.running = 0, Average()
+    yield Finished(clock(), p.reason, p.last)
 
 
 def batches_of(
-    split: Split, size: int, order: Generator, *, drop_last: bool
+    split: Split, size: int, order: Generator, *, drop_last: bool, skip: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over one epoch's inputs, (1, batch, …), and labels; inputs share their memory."""
-    x, y = split.x, split.y
-    indices = index_batches(len(split), size, order, drop_last=drop_last, device=x.device)
-    if size == len(split):
+    """Iterate over one epoch's inputs, (1, batch, …), and labels; inputs share their memory.
+
+    The order is drawn at once. The first ``skip`` batches are left out.
+    """
+    indices = index_batches(len(split), size, order, drop_last=drop_last, device=split.x.device)
+    return _gather(split, size, islice(indices, skip, None))
+
+
+def everything(split: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Iterate over a whole split in its own order, as inputs (1, batch, …) and labels."""
+    for x, y in zip(split.x.split(size), split.y.split(size), strict=True):
         yield x.unsqueeze(0), y
+
+
+def _gather(split: Split, size: int, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    x, y = split.x, split.y
+    if size == len(split):  # its own order
+        yield from ((x.unsqueeze(0), y) for _ in indices)
         return
     place = torch.empty((size, *x.shape[1:]), dtype=x.dtype, device=x.device)
     for index in indices:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from thalweg.engine.history import CLOCK
 from thalweg.errors import SpecError, nearest
 
 Metric = Callable[[Tensor, Tensor], Tensor]
@@ -98,12 +99,13 @@ def check_metrics(metrics: Mapping[str, Metric], outputs: Tensor, y: Tensor) -> 
         y: Labels (batch,), or targets (batch, T).
 
     Raises:
-        SpecError: A metric does not return a mean for each network, or takes the loss's name.
+        SpecError: A metric does not return a mean for each network, or takes the name of the loss
+            or of the clock's columns.
     """
     K = len(outputs)
     for name, metric in metrics.items():
-        if name == "loss":
-            raise SpecError("a metric named 'loss'", "another name: the loss is measured anyway")
+        if name in {"loss", *CLOCK}:
+            raise SpecError(f"a metric named {name!r}", "another name: there is one such already")
         value = metric(outputs, y)
         if not isinstance(value, Tensor):
             got = f"a {type(value).__name__}"
@@ -123,6 +125,10 @@ class Average:
 
     After batches of n₁, n₂, … samples with means x₁, x₂, … the average is Σ nᵢxᵢ / Σ nᵢ.
 
+    Args:
+        sums: Σ nᵢxᵢ by name, (K,) each, in float64: where to go on from.
+        counts: Σ nᵢ by name.
+
     Example:
         >>> mean = Average()
         >>> mean.add("loss", torch.tensor([1.0]), 3)
@@ -131,21 +137,22 @@ class Average:
         {'loss': (2.0,)}
     """
 
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+    def __init__(
+        self, sums: dict[str, Tensor] | None = None, counts: dict[str, int] | None = None
+    ) -> None:
+        self.sums, self.counts = sums or {}, counts or {}
 
     def add(self, name: str, value: Tensor, n: int) -> None:
         """Count a batch of ``n`` samples whose mean is ``value``, (K,)."""
-        if name in self._sums:
-            self._sums[name].add_(value, alpha=n)
-            self._counts[name] += n
+        if name in self.sums:
+            self.sums[name].add_(value, alpha=n)
+            self.counts[name] += n
         else:
-            self._sums[name] = value.to(torch.float64) * n
-            self._counts[name] = n
+            self.sums[name] = value.to(torch.float64) * n
+            self.counts[name] = n
 
     def result(self) -> dict[str, tuple[float, ...]]:
         """Return the averages by name."""
         return {
-            name: tuple((total / self._counts[name]).tolist()) for name, total in self._sums.items()
+            name: tuple((total / self.counts[name]).tolist()) for name, total in self.sums.items()
         }

@@ -1,9 +1,11 @@
-"""One run: from a spec to a trained network."""
+"""One run: from a spec to a network in training."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,16 +14,20 @@ from torch import Generator, Tensor, nn
 from thalweg import nn as networks
 from thalweg.data import Split, load_data
 from thalweg.data.streams import stream
-from thalweg.engine.build import build_rule, build_schedule, check_watched, short_keys
+from thalweg.engine.build import build_rule, build_schedule, check_watched
 from thalweg.engine.cohort import Cohort, Regularisation
 from thalweg.engine.events import Evaluated, Event, Finished, Reason, Step
 from thalweg.engine.history import History
-from thalweg.engine.loop import Length, descend
+from thalweg.engine.loop import Length, descend, everything
 from thalweg.engine.metrics import Metric, build_metrics, check_metrics
+from thalweg.engine.progress import Progress, Snapshot, check_facts, restore, take
 from thalweg.engine.states import States
 from thalweg.engine.stop import Judge
 from thalweg.errors import DataError, ModelError, SpecError, nearest
 from thalweg.spec import DataSpec, Spec
+
+THREADS = 1024
+"""With very many more, the process would break down rather than complain."""
 
 
 class Run:
@@ -37,10 +43,12 @@ class Run:
     Attributes:
         spec: What was asked for.
         data: The samples, on the device.
+        length: How many updates there are to be.
         history: What happened, by step and by evaluation.
         metrics: The last evaluation, such as ``test_accuracy``.
         reason: Why the run ended; None before.
         states: Recorded parameters, if ``record_states`` is set.
+        folder: Where the run is recorded; None if nowhere.
         cohort: The network in training.
 
     Raises:
@@ -65,6 +73,8 @@ class Run:
     ) -> None:
         self.spec, seed = spec, spec.seed
         if spec.threads is not None:
+            if spec.threads > THREADS:
+                raise SpecError(f"threads={spec.threads}", f"at most {THREADS}")
             torch.set_num_threads(spec.threads)
         rule = build_rule(spec)  # what costs nothing to find wrong is looked at first
         judge = Judge(spec)
@@ -85,6 +95,9 @@ class Run:
         elif spec.model.init != "default":
             own = copy.deepcopy(model)
             model = networks.initialize(own, spec.model.init, Generator().manual_seed(seed))
+        if spec.model.weights is not None:
+            model = copy.deepcopy(model)
+            networks.load_weights(model, Path(spec.model.weights))
         by_task = networks.DEFAULT_LOSS[self.data.task]
         goal = networks.build_loss(
             loss or (by_task if spec.loss.name == "auto" else spec.loss.name), **spec.loss.options
@@ -96,7 +109,7 @@ class Run:
         if kinds:
             got = f"a model with parameters of {kinds.pop()}"
             raise ModelError(got, f"{self.data.train.x.dtype}, as the data", "use model.float()")
-        length = Length.of(spec, len(self.data.train))
+        self.length = length = Length.of(spec, len(self.data.train))
         measures = build_metrics(metrics or spec.metrics, self.data.task)
         check_watched(judge, self.data, measures)
         masks = Generator(spec.device).manual_seed(stream(seed, "dropout").initial_seed())
@@ -108,6 +121,7 @@ class Run:
             regularisation=Regularisation(spec.l1, spec.l2, spec.clip_value, spec.clip_norm),
             metrics=measures,
             generators=[masks],
+            everything=partial(everything, self.data.train, length.batch_size),
             device=spec.device,
             precision=spec.precision,
         )
@@ -123,11 +137,12 @@ class Run:
         self.states.offer(0, self.cohort.stack.theta)
         self.metrics: dict[str, float] = {}
         self.reason: Reason | None = None
-        self._order = stream(seed, "order")
+        self.folder: Path | None = None
+        self._progress = Progress(stream(seed, "order"), judge)
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens as it happens."""
-        for event in descend(self.cohort, self.data, self.spec, self._order):
+        for event in descend(self.cohort, self.data, self.spec, self._progress):
             self.history.add(event)
             if isinstance(event, Step):
                 self.states.offer(event.clock.step, self.cohort.stack.theta)
@@ -138,6 +153,30 @@ class Run:
                 self.cohort.stack.release()
             yield event
 
+    def snapshot(self) -> Snapshot:
+        """Return a copy of all that the next step depends on; at any event, or before the first."""
+        taken = take(self.cohort, self._progress)
+        more = {"states_every": self.states.every, "rows": self.history.rows()}
+        return Snapshot(taken.arrays, {**taken.facts, **more})
+
+    def restore(self, snapshot: Snapshot, states: Mapping[int, Tensor] | None = None) -> None:
+        """Go on from a snapshot of this run, in the next call of ``events``.
+
+        The history is the caller's to bring back.
+
+        Args:
+            snapshot: What `snapshot` returned.
+            states: The states that were recorded until then, (K, P) by step.
+
+        Raises:
+            ModelError: The snapshot is of another model, of another rule, or damaged; nothing was
+                changed.
+        """
+        restore(self.cohort, self._progress, snapshot)
+        self.states.refill(check_facts(snapshot).states_every, states or {})
+        self.reason = self._progress.reason
+        self.metrics = {name: values[0] for name, values in self._progress.last.items()}
+
     @property
     def diverged(self) -> bool:
         """Whether the run ended because a loss was not finite."""
@@ -146,7 +185,7 @@ class Run:
     @property
     def model(self) -> nn.Module:
         """The network as evaluated, with the slow weights where the rule keeps such: a copy."""
-        with self.cohort.stack.weights(self._weights()):
+        with self.cohort.evaluation(slow=self.spec.evaluate_weights != "current"):
             return self.cohort.stack.export(0)
 
     def evaluate(
@@ -173,8 +212,10 @@ class Run:
         measured = self.cohort.evaluate(split.to(self.spec.device), slow=slow)
         return {name: values[0] for name, values in measured.items()}
 
-    def _weights(self) -> Tensor | None:
-        return None if self.spec.evaluate_weights == "current" else self.cohort.slow_weights()
+    def outputs(self, x: Tensor) -> Tensor:
+        """Return the network's outputs (N, …) for normalised inputs (N, …), as `model` would."""
+        slow = self.spec.evaluate_weights != "current"
+        return self.cohort.outputs(x.to(self.spec.device), slow=slow)[0]
 
 
 def _check_own(model: object, spec: Spec) -> None:
@@ -185,47 +226,3 @@ def _check_own(model: object, spec: Spec) -> None:
     if spec.model.options:
         got = f"{', '.join(spec.model.options)} for a model of your own"
         raise SpecError(got, "options of a named model", "init is the only one for both")
-
-
-def train(
-    model: str | nn.Module | None = None,
-    data: Any = None,
-    *,
-    spec: Spec | None = None,
-    loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
-    metrics: Any = None,
-    **settings: Any,
-) -> Run:
-    """Train one network.
-
-    Args:
-        model: A model's name, or a network of your own, which is copied.
-        data: A data set's name, a folder, arrays, a Dataset, or what `load_data` returned.
-        spec: Where the settings start from, such as a recipe; the defaults if None.
-        loss: A loss's name, or a callable (outputs, labels) → mean loss of the batch.
-        metrics: Names of metrics, or callables by name.
-        **settings: Any setting of the spec by its short or dotted key (``lr``, ``batch_size``,
-            ``optimizer="sgd"``, ``momentum``, …).
-
-    Returns:
-        The finished run. A run whose loss became NaN is a result too: see ``run.diverged``.
-
-    Raises:
-        ThalwegError: The settings, the model and the data do not fit together.
-
-    Example:
-        >>> run = train("mlp", "digits", hidden=(64,), lr=3e-3, batch_size=32, epochs=5, seed=0)
-        >>> run.metrics["test_accuracy"] > 0.9, run.reason
-        (True, 'complete')
-    """
-    base, changes, own = spec or Spec(), dict(settings), dict[str, Any]()
-    names = {"model": model, "data": data, "loss": loss, "metrics": metrics}
-    for key, value in names.items():
-        if value is None:
-            continue
-        named = isinstance(value, str) or (key == "metrics" and not isinstance(value, Mapping))
-        (changes if named else own)[key] = value
-    run = Run(base.override(changes, short_keys()), **own)
-    for _ in run.events():
-        pass
-    return run

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 
@@ -44,3 +46,8 @@ class States:
                 return
         self.steps.append(step)
         self.theta.append(theta.clone())
+
+    def refill(self, every: int, states: Mapping[int, Tensor]) -> None:
+        """Hold these states, and go on at this interval."""
+        self.every = every
+        self.steps, self.theta = list(states), list(states.values())

@@ -74,14 +74,18 @@ class Patience:
         self.sign = -1.0 if metric.endswith(("loss", "mae")) else 1.0
         self.best, self.waited = float("-inf"), 0
 
-    def exhausted(self, metrics: Mapping[str, float]) -> bool:
-        """Take note of an evaluation and tell whether to stop."""
-        score = self.sign * metrics[self.metric]
+    def improves(self, metrics: Mapping[str, float]) -> bool:
+        """Take note of an evaluation and tell whether it is the best so far."""
+        score = self.sign * metrics.get(self.metric, float("nan"))
         if score > self.best:
             self.best, self.waited = score, 0
-        else:  # NaN among them
-            self.waited += 1
-        return self.waited >= self.limit
+            return True
+        self.waited += 1  # for NaN, too
+        return False
+
+    def exhausted(self, metrics: Mapping[str, float]) -> bool:
+        """Take note of an evaluation and tell whether to stop."""
+        return not self.improves(metrics) and self.waited >= self.limit
 
 
 class Judge:

@@ -9,6 +9,7 @@ from thalweg.spec.sections import (
     LossSpec,
     ModelSpec,
     OptimizerSpec,
+    RecordSpec,
     ScheduleSpec,
 )
 from thalweg.spec.spec import Spec
@@ -22,6 +23,7 @@ __all__ = [
     "LossSpec",
     "ModelSpec",
     "OptimizerSpec",
+    "RecordSpec",
     "ScheduleSpec",
     "Section",
     "Spec",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from thalweg.spec.section import (
     Count,
@@ -16,6 +16,7 @@ from thalweg.spec.section import (
     Seed,
     Share,
 )
+from thalweg.spec.text import parse_interval
 
 
 class DataSpec(Section):
@@ -47,6 +48,7 @@ class ModelSpec(OpenSection):
 
     name: str = Field("mlp", description="name of a model")
     init: str = Field("default", description="name of an initialisation; default is the model's")
+    weights: str | None = Field(None, description="file to start from, .safetensors or .pt")
 
 
 class LookaheadSpec(Section):
@@ -61,7 +63,13 @@ class OptimizerSpec(OpenSection):
 
     name: str = Field("adam", description="name of an update rule")
     lr: NonNegative | None = Field(None, description="learning rate; the rule's default if none")
+    wrap: tuple[str, ...] = Field((), description="what goes around the rule, the inmost first")
     lookahead: LookaheadSpec | None = Field(None, description="wrap the rule in Lookahead")
+
+    @field_validator("wrap", mode="before")
+    @classmethod
+    def _list_of_one(cls, names: Any) -> Any:
+        return (names,) if isinstance(names, str) else names
 
 
 class ScheduleSpec(OpenSection):
@@ -79,12 +87,35 @@ class LossSpec(OpenSection):
     name: str = Field("auto", description="name of a loss")
 
 
+class RecordSpec(Section):
+    """What is written while a run goes on; it has no part in the result."""
+
+    checkpoint_every: str = Field(
+        "10s", description="how often to save: 10s, 2epochs, 500steps, or never but at the end"
+    )
+    keep_last: Count = Field(2, description="checkpoints to keep")
+    keep_best: bool = Field(True, description="keep the one that is best by monitor, too")
+    log: tuple[str, ...] = Field((), description="where else to write: tensorboard, mlflow, wandb")
+
+    @field_validator("log", mode="before")
+    @classmethod
+    def _list_of_one(cls, names: Any) -> Any:
+        return (names,) if isinstance(names, str) else names
+
+    @field_validator("checkpoint_every")
+    @classmethod
+    def _interval(cls, text: str) -> str:
+        parse_interval(text, seconds=True)
+        return text
+
+
 SECTIONS: dict[str, type[Section]] = {
     "data": DataSpec,
     "model": ModelSpec,
     "optimizer": OptimizerSpec,
     "schedule": ScheduleSpec,
     "loss": LossSpec,
+    "record": RecordSpec,
 }
 """The sections of a spec by name."""
 

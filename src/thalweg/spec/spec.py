@@ -19,6 +19,7 @@ from thalweg.spec.sections import (
     LossSpec,
     ModelSpec,
     OptimizerSpec,
+    RecordSpec,
     ScheduleSpec,
 )
 from thalweg.spec.text import parse_interval
@@ -46,6 +47,7 @@ class Spec(Section):
     optimizer: OptimizerSpec = OptimizerSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     loss: LossSpec = LossSpec()
+    record: RecordSpec = RecordSpec()
 
     batch_size: Count | Literal["full"] = Field(64, description="samples a step, or full")
     epochs: NonNegative | None = Field(None, description="passes over the training set")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from contextlib import suppress
 from typing import Any
@@ -10,11 +11,15 @@ from typing import Any
 from thalweg.errors import SpecError
 
 
-def parse_interval(text: str) -> tuple[int, str] | None:
+def parse_interval(text: str, *, seconds: bool = False) -> tuple[float, str] | None:
     """Read how often something happens.
 
+    Args:
+        text: A count and its unit, or ``never``.
+        seconds: Whether seconds are a unit.
+
     Returns:
-        A count and its unit (``"epoch"`` or ``"step"``), or None for ``"never"``.
+        A count and its unit (``"epoch"``, ``"step"`` or ``"second"``), or None for ``"never"``.
 
     Raises:
         ValueError: The text is not such an interval.
@@ -22,14 +27,19 @@ def parse_interval(text: str) -> tuple[int, str] | None:
     Example:
         >>> parse_interval("2epochs"), parse_interval("500steps"), parse_interval("never")
         ((2, 'epoch'), (500, 'step'), None)
+        >>> parse_interval("2.5s", seconds=True)
+        (2.5, 'second')
     """
     if text == "never":
         return None
-    for unit in ("epoch", "step"):
-        digits = text.removesuffix("s").removesuffix(unit)
-        if digits != text and digits.isdecimal() and int(digits) > 0:
-            return int(digits), unit
-    raise ValueError("an interval such as 1epoch, 500steps or never")
+    match = re.fullmatch(r"(\d+)(epoch|step)s?", text)
+    if match and int(match[1]) > 0:
+        return int(match[1]), match[2]
+    match = re.fullmatch(r"(\d+|\d*\.\d+)s", text) if seconds else None
+    if match and float(match[1]) > 0:
+        return float(match[1]), "second"
+    forms = "10s, 2epochs, 500steps" if seconds else "1epoch, 500steps"
+    raise ValueError(f"an interval such as {forms} or never")
 
 
 def parse_setting(text: str) -> tuple[str, Any]:
