@@ -33,7 +33,7 @@ docs: $(VENV)/docs.stamp
 	@echo "docs/_build/index.html"
 
 clean:
-	rm -rf $(VENV) build dist docs/_build .coverage .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/optimizers .coverage .mypy_cache .pytest_cache .ruff_cache
 
 # hatchling goes in first and builds the package in this environment: a build environment of pip's own
 # would be fetched anew each time.

@@ -19,7 +19,8 @@ _data_folder = Path(os.environ.pop(_DATA_VARIABLE, _BESIDE_THE_CHECKOUT))
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the user's download cache out of the tests, and the tests out of the cache."""
+    """Keep the user's download cache and runs out of the tests, and the tests out of them."""
+    monkeypatch.setenv("THALWEG_RUNS", str(tmp_path_factory.getbasetemp() / "runs"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

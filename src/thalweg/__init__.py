@@ -7,22 +7,34 @@ the process before torch is imported.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from thalweg.errors import DataError, DownloadError, ModelError, SpecError, ThalwegError
+from thalweg.errors import (
+    DataError,
+    DownloadError,
+    FileError,
+    ModelError,
+    SpecError,
+    ThalwegError,
+)
 from thalweg.runtime import configure_runtime
 
 if TYPE_CHECKING:
-    from thalweg import data, engine, nn, optim, plots, recipes
+    from thalweg import data, engine, nn, optim, plots, recipes, store, study
     from thalweg.data import Data, Split, load_data
-    from thalweg.engine import Run, train
+    from thalweg.engine import Run
     from thalweg.recipes import load_recipe
     from thalweg.spec import Spec
+    from thalweg.store import RunFolder
+    from thalweg.study import Interrupted, load_run, resume, train
 
 __version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022
     # training
     "train",
+    "resume",
+    "load_run",
     "Run",
+    "RunFolder",
     "Spec",
     "load_recipe",
     # data
@@ -34,6 +46,8 @@ __all__ = [  # noqa: RUF022
     "nn",
     "optim",
     "engine",
+    "store",
+    "study",
     "plots",
     "recipes",
     # the process
@@ -43,12 +57,16 @@ __all__ = [  # noqa: RUF022
     "SpecError",
     "DataError",
     "ModelError",
+    "FileError",
     "DownloadError",
+    "Interrupted",
 ]  # in groups, as a table of contents is
 
 _HOMES = {
     "Data": "data", "Split": "data", "load_data": "data",
-    "Run": "engine", "train": "engine",
+    "Run": "engine",
+    "RunFolder": "store",
+    "Interrupted": "study", "load_run": "study", "resume": "study", "train": "study",
     "Spec": "spec",
     "load_recipe": "recipes",
 }  # fmt: skip

@@ -52,10 +52,11 @@ def test_rows_and_a_bar_on_a_terminal() -> None:
     assert "loss" in bars[0]
     assert "accuracy" in bars[0]
     assert "lr 0.001" in bars[0]
-    *lines, result, _ = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text))
+    *lines, result, recorded, _ = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text))
     assert max(map(len, lines)) <= 80
     assert [line.split()[0] for line in lines if re.match(r" +\d ", line)] == ["1", "2", "3"]
     assert "done after 3 epochs" in result
+    assert recorded.startswith("recorded in ")
 
 
 def test_a_pipe_gets_plain_lines_while_the_bar_is_on_the_terminal() -> None:

@@ -27,9 +27,12 @@ def test_scripts_know_commands_options_and_names(
         (["train", "fashion"], {"fashion-mnist"}),
         (["train", "--learn"], set()),
         (["train", "--batch"], {"--batch-size"}),
-        (["train", "--optimizer", "ad"], {"adam", "adamw"}),
+        (["train", "--optimizer", "madg"], {"madgrad"}),
         (["train", "--recipe", "perfect-fit-p"], {"perfect-fit-permuted"}),
         (["data", "fe"], {"fetch"}),
+        (["runs", "re"], {"rename"}),
+        (["evaluate", "--data", "fashion"], {"fashion-mnist"}),
+        (["resume", "--pat"], {"--patience"}),
         (["model", "lab"], {"lab-mlp"}),
     ],
 )

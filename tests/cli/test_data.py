@@ -124,8 +124,7 @@ def test_what_cannot_be_drawn_is_described(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("words", "got"),
     [
-        (["--out", "x.pdf"], "--out x.pdf"),
-        (["--out", "no/x.html"], "--out no/x.html (No such file or directory)"),
+        (["--out", "x.pdf"], "the picture x.pdf"),
         (["--samples", "0"], "--samples 0"),
         (["--samples", "many"], "--samples many"),
         (["--epochs", "3"], "the unknown option --epochs"),
@@ -137,6 +136,11 @@ def test_show_refuses(words: list[str], got: str, capsys: pytest.CaptureFixture[
     assert f"got {got}" in capsys.readouterr().err
 
 
+def test_a_picture_that_cannot_be_written(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "show", "xor", "--out", "no/x.html"]) == 1
+    assert "got no/x.html (No such file or directory)" in capsys.readouterr().err
+
+
 def test_a_png_needs_kaleido(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +148,7 @@ def test_a_png_needs_kaleido(
     monkeypatch.setattr("plotly.graph_objects.Figure.write_image", _without_kaleido)
     assert main(["data", "show", "xor", "--out", "x.png"]) == 1
     err = capsys.readouterr().err
-    assert "got --out x.png (Image export needs kaleido)" in err
+    assert "got x.png (Image export needs kaleido)" in err
     assert "pip install 'thalweg[png]'" in err
     assert err.count("\n") == 1
 

@@ -6,16 +6,21 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 import thalweg
 from thalweg.cli import main, program
+from thalweg.cli.program import build
 from thalweg.errors import DataError
+from thalweg.store import RunFolder
 
 PROGRAM = [sys.executable, "-c", "import sys; from thalweg.cli import main; sys.exit(main())"]
 COMMANDS = [
-    ["train"], ["data"], ["data", "list"], ["data", "fetch"], ["data", "show"],
+    ["train"], ["resume"], ["runs"], ["runs", "rename"], ["runs", "tag"], ["runs", "move"],
+    ["runs", "delete"], ["show"], ["report"], ["evaluate"], ["predict"], ["export"],
+    ["data"], ["data", "list"], ["data", "fetch"], ["data", "show"],
     ["model"], ["recipes"], ["completion"],
 ]  # fmt: skip
 
@@ -51,7 +56,7 @@ def test_no_command_is_wrong_usage(
         (
             ["trian"],
             "thalweg: got the command 'trian'; expected a command of thalweg. "
-            "Hint: did you mean train? known: completion, data, model, recipes, train\n",
+            f"Hint: did you mean train? known: {', '.join(sorted(build('').names))}\n",
         ),
         (
             ["train", "--optimzer", "sgd"],
@@ -118,8 +123,13 @@ def test_the_process_is_prepared_before_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["--help"], ["--version"], ["recipes"], ["recipes", "lba"], ["trian"]], ids=" ".join
-)
+    "words",
+    [
+        ["--help"], ["--version"], ["recipes"], ["recipes", "lba"], ["trian"], ["runs"],
+        ["runs", "--help"], ["show", "nix"], ["predict", "--help"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
 def test_what_needs_no_torch_does_not_wait_for_it(words: list[str]) -> None:
     code = (
         "import sys\n"
@@ -138,15 +148,33 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_ctrl_c_ends_a_run_with_one_line() -> None:
-    words = ["train", "circle", "--epochs", "1e6", "--json", "--evaluate-every", "never"]
-    words += ["--log-every", "1000"]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_run(number: signal.Signals, tmp_path: Path) -> None:
+    told, code = _stopped(tmp_path, number, "--name", "stopped one")
+    hint = f"thalweg resume {tmp_path}/stopped-one goes on"
+    assert code == 128 + number
+    assert told.startswith("thalweg: interrupted after step ")
+    assert told.endswith(f" by {number.name}; saved: {hint}\n")
+    assert told.count("\n") == 1
+    assert RunFolder.open(tmp_path / "stopped-one").state == "interrupted"
+
+
+def test_ctrl_c_ends_a_run_that_is_not_recorded(tmp_path: Path) -> None:
+    assert _stopped(tmp_path, signal.SIGINT, "--no-record") == ("thalweg: interrupted\n", 130)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _stopped(folder: Path, number: signal.Signals, *words: str) -> tuple[str, int]:
+    """Train in a process, stop it with a signal, and return its stderr and its exit code."""
+    endless = ["train", "circle", "--epochs", "1e6", "--evaluate-every", "never"]
+    command = [*PROGRAM, *endless, "--json", "--log-every", "100", *words]
+    environment = {**os.environ, "THALWEG_RUNS": str(folder)}
     with subprocess.Popen(
-        [*PROGRAM, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     ) as run:
         assert run.stdout is not None
         assert json.loads(run.stdout.readline())["event"] == "started"
         assert json.loads(run.stdout.readline())["event"] == "step"
-        run.send_signal(signal.SIGINT)
+        run.send_signal(number)
         _, told = run.communicate(timeout=60)
-    assert (run.returncode, told) == (130, "thalweg: interrupted\n")
+    return told, run.returncode

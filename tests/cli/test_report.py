@@ -1,32 +1,35 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from thalweg.cli.report import Lines
-from thalweg.engine import Run
-from thalweg.spec import Spec
+Told = Callable[..., tuple[str, str]]
 
 
-@pytest.mark.parametrize(("columns", "first"), [(80, "train"), (120, "running"), (None, "running")])
-def test_a_narrow_table_leaves_the_running_averages_out(
-    columns: int | None, first: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = Run(Spec().override({"data.val": 0.1, "steps": 2}))
-    report = Lines(run, columns)
-    for event in run.events():
-        report(event)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[0] == first
-    assert lines[0].split()[-3:] == ["train", "val", "test"]
-    assert len({len(line) for line in lines[1:3]}) == 1
-    assert len(lines[1]) <= (columns or 120)
+@pytest.mark.parametrize("name", ["first", "values", "never", "lost", "halted", "own"])
+def test_the_page_is_in_the_folder_of_the_run(name: str, told: Told, copied: Path) -> None:
+    out, err = told("report", name)
+    assert (out, err) == (f"runs/{name}/report.html\n", "")
+    page = (copied / name / "report.html").read_text("utf-8")
+    assert page.startswith("<!doctype html>")
+    assert name in page
 
 
-def test_a_run_that_is_never_evaluated_says_only_how_it_ended(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run = Run(Spec().override({"evaluate_every": "never", "steps": 1}))
-    report = Lines(run)
-    for event in run.events():
-        report(event)
-    assert capsys.readouterr().out.startswith("done after 0.04 epochs, 1 step, ")
+def test_it_can_be_elsewhere(told: Told, runs: Path) -> None:
+    assert told("report", "first", "--out", "x.html")[0] == "x.html\n"
+    assert Path("x.html").stat().st_size > 100_000
+    assert not (runs / "first" / "report.html").exists()
+
+
+def test_a_page_that_cannot_be_written(told: Told, runs: Path) -> None:
+    _, err = told("report", "first", "--out", "no/x.html", code=1)
+    assert "got no/x.html (No such file or directory)" in err
+
+
+def test_a_damaged_run(told: Told, copied: Path) -> None:
+    (copied / "first" / "predictions.parquet").write_bytes(b"PAR1")
+    _, err = told("report", "first", code=1)
+    assert "predictions.parquet (damaged)" in err
+    assert not (copied / "first" / "report.html").exists()

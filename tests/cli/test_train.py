@@ -9,6 +9,7 @@ import pytest
 from thalweg.cli import main
 from thalweg.recipes import load_recipe
 from thalweg.spec import Spec
+from thalweg.store import RunFolder
 
 QUICK = ["train", "digits", "--hidden", "16", "--steps", "4", "--evaluate-every", "2steps"]
 
@@ -39,7 +40,7 @@ def test_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert "/1438 (" in result
     assert "/359 (" in result
     assert "done after 0.17 epochs, 4 steps" in result
-    assert err == ""
+    assert err.startswith("recorded in ")
 
 
 def test_quiet_tells_the_result_alone(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +91,67 @@ def test_every_nth_step_is_a_number(count: str, capsys: pytest.CaptureFixture[st
     assert f"got --log-every {count}" in err
 
 
+def test_a_run_is_recorded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("THALWEG_RUNS")
+    monkeypatch.chdir(tmp_path)
+    _, err = told(capsys, *QUICK, "--name", "first try", "--tag", "a", "--tag", "b")
+    assert err == "recorded in runs/first-try\n"
+    run = RunFolder.open(tmp_path / "runs" / "first-try")
+    assert (run.name, run.tags, run.state) == ("first try", ("a", "b"), "complete")
+    first, *_, last = events(capsys, *QUICK, "--out", "elsewhere/x", "--keep-last", "1")
+    assert first["folder"] == last["folder"] == str(tmp_path / "elsewhere" / "x")
+    assert first["step"] == 0
+    told(capsys, *QUICK, "--quiet")
+    named = [each.name for each in (tmp_path / "runs").iterdir() if each.name != "first-try"]
+    assert [name.rpartition("_")[0] for name in named] == ["digits_mlp_adam"]
+
+
+def test_nothing_is_recorded_if_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("THALWEG_RUNS")
+    monkeypatch.chdir(tmp_path)
+    first, *_, last = events(capsys, *QUICK, "--no-record")
+    assert first["folder"] is last["folder"] is None
+    assert told(capsys, *QUICK, "--no-record")[1] == ""
+    told(capsys, *QUICK, "--log", "tensorbord", code=2)
+    told(capsys, *QUICK, "--print-spec")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "line"),
+    [
+        (["--out", "full"], 1, "which holds something else already; expected an empty or a new f"),
+        (["--out", "file"], 1, "got "),
+        (["--no-record", "--out", "x"], 2, "got --out and --no-record; expected one of the two"),
+        (["--no-record", "--name", "x"], 2, "got --name and --no-record"),
+        (["--no-record", "--tag", "x"], 2, "got --tag and --no-record"),
+        (["--checkpoint-every", "often"], 2, "got record.checkpoint_every='often'; expected"),
+        (["--keep-last", "0"], 2, "got record.keep_last=0; expected at least 1"),
+        (["--log", "tensorbord"], 2, "did you mean tensorboard?"),
+    ],
+)
+def test_where_a_run_cannot_be_recorded(
+    words: list[str],
+    code: int,
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    (tmp_path / "file").touch()
+    out, err = told(capsys, *QUICK, *words, code=code)
+    assert out == ""
+    assert line in err
+    assert err.count("\n") == 1
+
+
 DIVERGING = ["train", "reg-plane", "--optimizer", "sgd", "--lr", "1e20", "--epochs", "9"]
 
 
@@ -98,7 +160,8 @@ def test_a_diverging_run_fails_and_names_the_step(capsys: pytest.CaptureFixture[
     assert "diverged after" in out
     assert err.startswith("thalweg: got a loss of ")
     assert " after step " in err
-    assert err.count("\n") == 1
+    assert "\nrecorded in " in err
+    assert err.count("\n") == 2
 
 
 def test_a_diverging_run_in_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -187,7 +250,7 @@ def test_a_spec_that_is_not_text(capsys: pytest.CaptureFixture[str], tmp_path: P
 
 
 def test_the_command_line_and_python_train_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    from thalweg.engine import train
+    from thalweg.study import train
 
     last = events(capsys, *QUICK, "--lr", "1e-2")[-1]
     run = train("mlp", "digits", hidden=(16,), steps=4, evaluate_every="2steps", lr=1e-2)

@@ -12,7 +12,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from thalweg.cli.text import metric
 from thalweg.engine import Event, Finished, Run, Step
-from thalweg.engine.loop import Length
 
 _PAUSE = 0.1  # seconds between two drawings
 
@@ -29,7 +28,7 @@ class Bar:
 
     def __init__(self, run: Run) -> None:
         self._samples = len(run.data.train)
-        self._length = Length.of(run.spec, self._samples)
+        self._length = run.length
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -41,7 +40,9 @@ class Bar:
             expand=True,
             redirect_stdout=sys.stdout.isatty(),  # rows appear above; a pipe gets its own
         )
-        self._task = self._progress.add_task("epoch 0", total=self._length.updates, figures="")
+        self._task = self._progress.add_task(
+            "epoch 0", total=self._length.updates, completed=run.cohort.updates, figures=""
+        )
         self._drawn = 0.0
 
     def __enter__(self) -> Bar:

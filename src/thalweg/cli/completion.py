@@ -50,9 +50,9 @@ def completion(arguments: Namespace, build: Callable[[], Parser]) -> int:
     for action in _actions(parser):
         if found := names.get(action.dest):
             action.choices = found
-        elif action.dest in {"spec", "out"}:
+        elif action.dest in {"spec", "out", "images", "to", "plot"}:
             vars(action)["complete"] = shtab.FILE
-        elif action.dest == "folder":
+        elif action.dest in {"folder", "root", "run", "runs"}:
             vars(action)["complete"] = shtab.DIRECTORY
     print(shtab.complete(parser, shell=arguments.shell))
     return 0

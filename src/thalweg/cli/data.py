@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from thalweg.cli.kinds import whole
 from thalweg.cli.parser import Commands, Namespace
-from thalweg.errors import DataError, SpecError, ThalwegError
+from thalweg.errors import DataError
 from thalweg.spec import DataSpec, Spec
 
 if TYPE_CHECKING:
@@ -131,15 +132,14 @@ def data_show(arguments: Namespace) -> int:
     from thalweg.data import describe, load_data
 
     spec = read_settings(arguments, Spec().override({"data": arguments.source})).data
-    if not arguments.samples.isdecimal() or not int(arguments.samples):
-        raise SpecError(f"--samples {arguments.samples}", "a number of images")
+    samples = whole("--samples", arguments.samples, "a number of images", 1)
     data = load_data(
         spec.source, **{key: getattr(spec, key) for key in DataSpec.model_fields if key != "source"}
     )
     facts = describe(data)
     file = arguments.out or Path(f"{data.name}.html")
     try:
-        _draw(data, int(arguments.samples), file)
+        _draw(data, samples, file)
     except DataError:  # neither images nor points: there is nothing to see
         if arguments.out is not None:
             raise
@@ -154,14 +154,12 @@ def data_show(arguments: Namespace) -> int:
 
 def _print_facts(facts: dict[str, Any]) -> None:
     from thalweg.cli.table import print_table
-    from thalweg.cli.text import number
+    from thalweg.cli.text import normalisation, number
 
     kind = f"{len(facts['classes'])} classes" if facts["classes"] else "regression"
     print(f"{facts['name']}: {_shape(facts['input_shape'])}, {kind}")
-    mean, std = (facts[key] for key in ("mean", "std"))
-    if mean != [0.0] or std != [1.0]:
-        of = "" if len(mean) == 1 else f" and {len(mean) - 1} more"
-        print(f"normalised: (x − {number(mean[0])}) / {number(std[0])}{of}")
+    if normalised := normalisation(facts["mean"], facts["std"]):
+        print(f"normalised: {normalised}")
     print()
     splits = facts["splits"]
     head = ("split", "samples", "least", "greatest", "mean", "std", "corrupted")
@@ -200,32 +198,13 @@ def _draw(data: Data, images: int, file: Path) -> None:
 
     Raises:
         DataError: The samples cannot be drawn.
-        SpecError: The file cannot be written.
+        ThalwegError: The file cannot be written.
     """
-    from thalweg.plots import sample_grid
+    from thalweg.plots import sample_grid, save
 
     kept = len(data.train) if len(data.input_shape) == 1 else images
     x, y = data.raw(data.train.x[:kept]), data.train.y[:kept]
-    figure = sample_grid(x.numpy(), y.numpy(), data.classes, data.name)
-    try:
-        if file.suffix == ".html":
-            figure.write_html(file, include_plotlyjs=True)
-        elif file.suffix == ".png":
-            _write_png(figure, file)
-        else:
-            raise SpecError(f"--out {file}", "a name that ends in .html or .png")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SpecError(f"--out {file} ({reason})", "a file that can be written") from None
-
-
-def _write_png(figure: Any, file: Path) -> None:
-    try:
-        figure.write_image(file, scale=2)
-    except (ImportError, RuntimeError, ValueError) as error:  # no kaleido, or no Chrome for it
-        reason = str(error).strip().partition("\n")[0]
-        hint = "pip install 'thalweg[png]', or write an .html file"
-        raise ThalwegError(f"--out {file} ({reason})", "kaleido and a Chrome", hint) from None
+    save(sample_grid(x.numpy(), y.numpy(), data.classes, data.name), file)
 
 
 def _facts(each: NamedSet) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
+from thalweg.errors import SpecError
+
 
 def members(kind: Any) -> tuple[Any, ...]:
     """Return the members of a union, or the type itself, without constraints.
@@ -70,3 +72,24 @@ def convert(kind: Any, text: str) -> Any:
         with suppress(ValidationError):
             return TypeAdapter(candidate).validate_python(text)
     return text
+
+
+def whole(option: str, text: str, what: str, least: int = 0) -> int:
+    """Return the whole number that an option was given.
+
+    Args:
+        option: The option.
+        text: What it was given.
+        what: What it should have been given.
+        least: The least that it may be.
+
+    Raises:
+        SpecError: It is no whole number, or less than that.
+
+    Example:
+        >>> whole("--top", "3", "a number of classes", 1)
+        3
+    """
+    if not text.isdecimal() or int(text) < least:
+        raise SpecError(f"{option} {text}", what)
+    return int(text)

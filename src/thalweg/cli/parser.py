@@ -85,3 +85,9 @@ class _Layout(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str) -> None:
         columns = shutil.get_terminal_size().columns
         super().__init__(prog, max_help_position=30, width=min(columns, 110) - 2)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """Leave room for the names of commands, which stand further to the right."""
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += self._indent_increment

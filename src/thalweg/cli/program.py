@@ -8,14 +8,29 @@ import sys
 from collections.abc import Sequence
 
 from thalweg import __version__
-from thalweg.cli import completion, data, model, recipes, train
+from thalweg.cli import (
+    completion,
+    data,
+    evaluate,
+    export,
+    model,
+    optimizers,
+    predict,
+    recipes,
+    report,
+    resume,
+    runs,
+    show,
+    train,
+)
 from thalweg.cli.parser import Parser
 from thalweg.errors import SpecError, ThalwegError
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 """Exit codes; the last two are a shell's for SIGINT and SIGPIPE."""
 
-_SPEC_DRIVEN = {"train": train, "data": data, "model": model}
+_SETTABLE = {"train": train, "resume": resume, "data": data, "model": model}
+"""Commands whose options come from the spec and the registries."""
 
 
 def build(command: str | None = None) -> Parser:
@@ -33,13 +48,19 @@ def build(command: str | None = None) -> Parser:
             "thalweg train digits",
             "thalweg train mnist --model lab-mlp --optimizer adam --lr 1e-3",
             "thalweg train --recipe perfect-fit",
+            "thalweg runs",
             "thalweg COMMAND --help",
         ],
     )
     parser.add_argument("--version", action="version", version=f"thalweg {__version__}")
     commands = parser.commands()
-    for name, module in _SPEC_DRIVEN.items():
-        module.add(commands, with_settings=command in {None, name})
+    for name in ("train", "resume"):
+        _SETTABLE[name].add(commands, with_settings=command in {None, name})
+    for each in (runs, show, report, evaluate, predict, export):
+        each.add(commands)
+    for name in ("data", "model"):
+        _SETTABLE[name].add(commands, with_settings=command in {None, name})
+    optimizers.add(commands)
     recipes.add(commands)
     completion.add(commands, build)
     return parser

@@ -13,7 +13,8 @@ from thalweg.cli.docstrings import argument_help
 NAMES: dict[str, Callable[[], Collection[str]]] = {
     "data": data.known,
     "model": lambda: nn.MODELS,
-    "optimizer": lambda: [name for name in optim.rules() if name != "lookahead"],
+    "optimizer": lambda: [name for name in optim.rules() if name not in optim.wrappers()],
+    "wrap": lambda: [name for name in optim.wrappers() if name != "lookahead"],
     "schedule": optim.schedules,
     "loss": lambda: ["auto", *nn.LOSSES],
     "init": lambda: nn.INITS,
@@ -47,8 +48,8 @@ def declared(section: str) -> dict[str, list[Declared]]:
     """Return what a section's things declare of their options, by the option.
 
     Example:
-        >>> [(each.taker, each.default) for each in declared("schedule")["gamma"]]
-        [('multistep', 0.1), ('step', 0.1)]
+        >>> [(each.taker, each.default) for each in declared("loss")["smoothing"]]
+        [('label-smoothing', 0.1)]
     """
     found: dict[str, list[Declared]] = {}
     for each in _declared(section):
@@ -59,9 +60,12 @@ def declared(section: str) -> dict[str, list[Declared]]:
 def _declared(section: str) -> Iterator[Declared]:
     tables = {"optimizer": optim.hyperparameters, "schedule": optim.schedule_options}
     if section in tables:
-        for name in NAMES[section]():
+        for name in [*NAMES[section](), *(NAMES["wrap"]() if section == "optimizer" else ())]:
             for key, kind, default, text, _ in tables[section](name):
-                yield Declared(name, key, tuple[int, ...] if kind is tuple else kind, default, text)
+                if key != "inner":
+                    yield Declared(
+                        name, key, tuple[int, ...] if kind is tuple else kind, default, text
+                    )
     elif section == "model":
         for name, model in nn.MODELS.items():
             yield from _keywords(name, model.make, model.options)

@@ -69,7 +69,7 @@ def settings() -> Iterator[Setting]:
     """Yield every setting of a spec, but for the source of the data, which needs no option."""
     homes = short_keys()
     for section, kind in SECTIONS.items():
-        if section != "data":
+        if "name" in kind.model_fields:
             what = kind.model_fields["name"]
             text = f"{what.description}: {', '.join(NAMES[section]())}"
             yield Setting(section, section, str, f"{text} (default: {what.default})")
@@ -130,7 +130,7 @@ def _fields(kind: type[BaseModel], section: str, skip: Collection[str] = ()) -> 
             for inner in _fields(LookaheadSpec, section):
                 yield replace(inner, key=f"{key}.{inner.key}")
         else:
-            if default not in {None, False}:
+            if default not in (None, False, ()):
                 shown = ",".join(default) if isinstance(default, tuple) else default
-                text += f" (default: {shown})"
+                text += f" (default: {'yes' if shown is True else shown})"
             yield Setting(key, section, field.annotation, text)

@@ -1,6 +1,13 @@
-"""Numbers as people read them."""
+"""Numbers, places and endings as people read them."""
 
 from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from thalweg.spec import Spec
 
 
 def number(value: float) -> str:
@@ -14,6 +21,16 @@ def number(value: float) -> str:
     return f"{value:.4f}" if plain else f"{value:.2e}"
 
 
+def is_share(name: str) -> bool:
+    """Tell whether a metric is a share of the samples.
+
+    Example:
+        >>> is_share("accuracy"), is_share("top5"), is_share("mae")
+        (True, True, False)
+    """
+    return name == "accuracy" or name.startswith("top")
+
+
 def metric(name: str, value: float) -> str:
     """Return a metric: a share of the samples in percent, anything else as a number.
 
@@ -21,8 +38,7 @@ def metric(name: str, value: float) -> str:
         >>> metric("accuracy", 0.97214), metric("top5", 1.0), metric("loss", 0.25)
         ('97.21 %', '100.00 %', '0.2500')
     """
-    is_share = name == "accuracy" or name.startswith("top")
-    return f"{100 * value:.2f} %" if is_share else number(value)
+    return f"{100 * value:.2f} %" if is_share(name) else number(value)
 
 
 def counts(share: float, n: int) -> str:
@@ -43,3 +59,67 @@ def plural(n: float, noun: str) -> str:
         ('1 step', '1,200 steps', '2.25 epochs')
     """
     return f"{round(n, 2):,.10g} {noun}{'' if n == 1 else 's'}"
+
+
+def place(path: Path) -> str:
+    """Return a path as seen from here, if it is below.
+
+    Example:
+        >>> place(Path("runs/first").absolute()), place(Path("/somewhere"))
+        ('runs/first', '/somewhere')
+    """
+    path, here = path.absolute(), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+
+def typed(path: Path) -> str:
+    """Return a path as it is typed in a shell here.
+
+    Example:
+        >>> typed(Path("runs/first try"))
+        "'runs/first try'"
+    """
+    return shlex.quote(place(path))
+
+
+def normalisation(mean: Any, std: Any) -> str:
+    """Return how inputs are normalised; nothing if they are not.
+
+    Args:
+        mean: What is subtracted: numbers, in lists of any depth.
+        std: What it is then divided by, likewise.
+
+    Example:
+        >>> normalisation([0.1307], [0.3081]), normalisation([0.0], [1.0])
+        ('(x − 0.1307) / 0.3081', '')
+        >>> normalisation([[[0.1]], [[0.2]]], [[[1.0]], [[1.0]]])
+        '(x − 0.1000) / 1.0000 and 1 more'
+    """
+    means, stds = list(_numbers(mean)), list(_numbers(std))
+    if set(means) == {0.0} and set(stds) == {1.0}:
+        return ""
+    more = "" if len(means) == 1 else f" and {len(means) - 1} more"
+    return f"(x − {number(means[0])}) / {number(stds[0])}{more}"
+
+
+def _numbers(nested: Any) -> Iterator[float]:
+    for each in nested if isinstance(nested, list) else ():
+        yield from _numbers(each)
+    if not isinstance(nested, list):
+        yield nested
+
+
+def ending(state: str, spec: Spec) -> str:
+    """Say why a run ended, or how it stands.
+
+    Example:
+        >>> ending("until", Spec(until="test_loss<0.1")), ending("complete", Spec())
+        ('test_loss<0.1 holds', 'done')
+    """
+    words = {
+        "complete": "done",
+        "until": f"{spec.until} holds",
+        "patience": f"{spec.monitor} no better in {plural(spec.patience or 0, 'evaluation')}",
+        "time": "the time is up",
+    }
+    return words.get(state, state)

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from thalweg.cli.follow import add_told, check_told, follow
 from thalweg.cli.parser import Commands, Namespace
 from thalweg.errors import SpecError
 from thalweg.spec import Spec
-
-if TYPE_CHECKING:
-    from thalweg.engine import Event, Run
 
 
 def add(commands: Commands, *, with_settings: bool) -> None:
@@ -23,9 +16,10 @@ def add(commands: Commands, *, with_settings: bool) -> None:
         "train",
         help="train a network",
         description=(
-            "Train a network. The options are the settings of the spec; -s takes them by their\n"
-            "keys, too. Lists have commas, as in --hidden 200,100. Where a value can be absent,\n"
-            "none unsets it."
+            "Train a network, and record that in a folder of its own, below runs/ or\n"
+            "$THALWEG_RUNS. The options are the settings of the spec; -s takes them by their\n"
+            "keys, too. Lists have commas, as in --hidden 200,100. Where a value can be\n"
+            "absent, none unsets it."
         ),
         usage="thalweg train [DATA] [--recipe NAME | --spec FILE] [-s KEY=VALUE] [options]",
         examples=[
@@ -35,6 +29,8 @@ def add(commands: Commands, *, with_settings: bool) -> None:
             "thalweg train --recipe perfect-fit",
             "thalweg train --recipe perfect-fit -s optimizer.lr=0.01 --print-spec > mine.toml",
             "thalweg train --spec mine.toml --json > log.jsonl",
+            "thalweg train digits --name first --tag try --checkpoint-every 2epochs",
+            "thalweg train digits --no-record",
         ],
     )
     parser.add_argument(
@@ -43,13 +39,20 @@ def add(commands: Commands, *, with_settings: bool) -> None:
     base = parser.add_argument_group("where the settings start").add_mutually_exclusive_group()
     base.add_argument("--recipe", metavar="NAME", help="a recipe; see thalweg recipes")
     base.add_argument("--spec", metavar="FILE", type=Path, help="a spec in TOML")
-    told = parser.add_argument_group("what is told")
-    told.add_argument("--quiet", action="store_true", help="nothing but the result")
-    told.add_argument("--json", action="store_true", help="one JSON object a line, for machines")
-    told.add_argument(
-        "--log-every", metavar="N", default="0", help="with --json, tell of every N-th step, too"
+    where = parser.add_argument_group("where it is recorded")
+    where.add_argument(
+        "--out", metavar="FOLDER", type=Path, help="this folder, new or empty, instead of runs/…"
     )
-    told.add_argument(
+    where.add_argument(
+        "--name", metavar="NAME", help="name of the run (data, model, rule and time)"
+    )
+    where.add_argument(
+        "--tag", dest="tags", metavar="WORD", action="append", default=[],
+        help="a word to find it by; repeatable",
+    )  # fmt: skip
+    where.add_argument("--no-record", action="store_true", help="nowhere; nothing is kept")
+    add_told(parser)
+    parser.add_argument(
         "--print-spec", action="store_true", help="print the whole spec as TOML, and do not train"
     )
     if with_settings:
@@ -65,17 +68,21 @@ def train(arguments: Namespace) -> int:
     Raises:
         ThalwegError: The settings, the model and the data do not fit together.
     """
-    from thalweg.engine import Run
-
     spec = read_spec(arguments)
     if arguments.print_spec:
         print(spec.to_toml(), end="")
         return 0
+    check_told(arguments)
+    out, name, tags = arguments.out, arguments.name, arguments.tags
+    for option, value in (("--out", out), ("--name", name), ("--tag", tags)):
+        if arguments.no_record and value:
+            raise SpecError(f"{option} and --no-record", "one of the two")
+    from thalweg.engine import Run
+    from thalweg.study import begin
+
     run = Run(spec)
-    with _report(arguments, run) as report:
-        for event in run.events():
-            report(event)
-    return 1 if run.diverged else 0
+    events = run.events() if arguments.no_record else begin(run, out=out, name=name, tags=tags)
+    return follow(run, events, arguments)
 
 
 def read_spec(arguments: Namespace) -> Spec:
@@ -103,32 +110,3 @@ def _text(file: Path) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         raise SpecError(f"--spec {file} ({reason})", "a file with a spec in TOML") from None
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise SpecError(f"--log-every {text}", "a number of steps")
-    return int(text)
-
-
-@contextmanager
-def _report(arguments: Namespace, run: Run) -> Iterator[Callable[[Event], None]]:
-    """Choose what is told: JSON, the result alone, or rows with a bar on a terminal."""
-    from thalweg.cli.bar import Bar
-    from thalweg.cli.report import JsonLines, Lines, Result
-
-    if arguments.json:
-        yield JsonLines(run, _count(arguments.log_every))
-    elif arguments.quiet:
-        yield Result(run)
-    elif not sys.stderr.isatty():
-        yield Lines(run)
-    else:
-        lines = Lines(run, shutil.get_terminal_size().columns)
-        with Bar(run) as bar:
-
-            def both(event: Event) -> None:
-                bar(event)
-                lines(event)
-
-            yield both

@@ -10,7 +10,6 @@ from torch import Tensor
 from thalweg.nn import kernels
 from thalweg.nn.stacked.layer import Context, Layer, each_member
 
-
 BATCHED = 32_768
 """Weights up to which the members' products are one call: below, calls cost more than products."""
 
@@ -29,6 +28,8 @@ class Linear(Layer):
 
     trains = True
     kept = ("x", "w")
+    x: Tensor | Sequence[Tensor]
+    w: Sequence[Tensor]
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Linear(Layer):
             w, _, b, _ = self.whole
             x = x.expand(members, -1, -1)
             if train:
-                self.x = x
+                self.x, self.w = x, ()
             if b is None:
                 return torch.bmm(x, w, out=y)
             return torch.baddbmm(b.unsqueeze(1), x, w, out=y)

@@ -1,0 +1,61 @@
+"""``thalweg resume``: go on with a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thalweg.cli.follow import add_told, check_told, follow
+from thalweg.cli.parser import Commands, Namespace
+
+if TYPE_CHECKING:
+    from thalweg.cli.settings import Setting
+
+
+def add(commands: Commands, *, with_settings: bool) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "resume",
+        help="go on with a run that was interrupted, or longer",
+        description=(
+            "Go on with a run that was interrupted or killed, from its last checkpoint, to\n"
+            "the result that it would have had: the same bits on the same machine. Given\n"
+            "another length, a run that has ended goes on, too."
+        ),
+        usage="thalweg resume RUN [options]",
+        examples=[
+            "thalweg resume runs/digits_mlp_adam_20260728-101500",
+            "thalweg resume first --epochs 20",
+            "thalweg resume first --epochs 50 --patience 5 --monitor test_loss",
+        ],
+    )
+    parser.add_argument("run", metavar="RUN", help="folder or name of a run")
+    if with_settings:
+        group = parser.add_argument_group("how long, counted from its beginning")
+        for setting in _longer():
+            setting.add_to(group)
+    add_told(parser)
+    parser.set_defaults(action=resume)
+
+
+def resume(arguments: Namespace) -> int:
+    """Go on with a run, and tell what happens.
+
+    Raises:
+        ThalwegError: There is no such run, it is damaged, another process is writing to it, or it
+            has ended.
+    """
+    from thalweg.study import go_on
+
+    check_told(arguments)
+    given = vars(arguments)
+    longer = {each.key: each.read(given[each.key]) for each in _longer() if each.key in given}
+    run, events = go_on(arguments.run, **longer)
+    return follow(run, events, arguments)
+
+
+def _longer() -> list[Setting]:
+    """Return the settings that may change when a run goes on."""
+    from thalweg.cli.settings import settings
+    from thalweg.study.resuming import LONGER
+
+    return [setting for setting in settings() if setting.key in LONGER]

@@ -1,0 +1,130 @@
+"""``thalweg show``: what a run was and what became of it, or what sets runs apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from thalweg.cli.parser import Commands, Namespace
+from thalweg.cli.text import place
+from thalweg.errors import SpecError, nearest
+
+if TYPE_CHECKING:
+    from thalweg.plots.columns import Columns
+    from thalweg.store import RunFolder
+
+_DEFAULT = Path()
+"""What --plot alone stands for."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "show",
+        help="show a run, or compare several",
+        description=(
+            "Show what a run was, how it ended, what it came to, its checkpoints and how to\n"
+            "go on. Of several runs show side by side what differs in their specs, and what\n"
+            "they came to."
+        ),
+        usage="thalweg show RUN… [--plot [FILE]] [options]",
+        examples=[
+            "thalweg show first",
+            "thalweg show first second",
+            "thalweg show first --plot",
+            "thalweg show first second --plot both.png --metric accuracy",
+            "thalweg show first --json | jq .checkpoints",
+        ],
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="folders or names of runs")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE",
+        nargs="?",
+        type=Path,
+        const=_DEFAULT,
+        help="draw curves, too, as .html or .png (in the run's folder, or comparison.html)",
+    )
+    parser.add_argument(
+        "--metric", metavar="NAME", default="loss", help="with --plot, what to draw (loss)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    parser.set_defaults(action=show)
+
+
+def show(arguments: Namespace) -> int:
+    """Show a run, or compare several.
+
+    Raises:
+        ThalwegError: There is no such run, it is damaged, or the picture cannot be written.
+    """
+    from thalweg.cli.comparing import print_comparison
+    from thalweg.cli.describing import everything, print_run
+    from thalweg.store import find_run
+
+    file = arguments.plot
+    if file not in {None, _DEFAULT} and file.suffix not in {".html", ".png"}:
+        hint = "--plot goes last, or before another option"
+        raise SpecError(f"--plot {file}", "a name that ends in .html or .png", hint)
+    runs = [find_run(name) for name in arguments.runs]
+    if file is not None:
+        file = _plot(runs, arguments.metric, None if file == _DEFAULT else file)
+    if arguments.json:
+        for run in runs:
+            facts = everything(run) | {"picture": file and str(file)}
+            print(json.dumps(facts, ensure_ascii=False))
+        return 0
+    if len(runs) == 1:
+        print_run(runs[0])
+    else:
+        print_comparison(runs)
+    if file is not None:
+        print(f"\npicture: {place(file)}")
+    return 0
+
+
+def _plot(runs: Sequence[RunFolder], metric: str, file: Path | None) -> Path:
+    """Draw one run, or several on one figure, and return where that is.
+
+    Raises:
+        SpecError: The metric was not measured.
+        FileError: The picture cannot be written.
+    """
+    from thalweg import plots
+    from thalweg.cli.comparing import names_of
+    from thalweg.files import inside
+    from thalweg.plots.columns import metrics_of
+
+    steps = runs[0].steps() if len(runs) == 1 else {}
+    epochs = {name: run.epochs() for name, run in zip(names_of(runs), runs, strict=True)}
+    measured = {name for each in epochs.values() for name in metrics_of(steps, each)}
+    if metric not in measured:
+        raise SpecError(f"--metric {metric}", "what was measured", nearest(metric, measured))
+    if len(runs) > 1:
+        figure = plots.comparison(epochs, metric, _splits(list(epochs.values()), metric))
+        file = file or Path("comparison.html")
+    else:
+        run = runs[0]
+        diverged = run.state == "diverged"
+        figure = plots.training_curves(steps, epochs[run.name], metric, run.name, diverged=diverged)
+        if file is None:
+            file = inside(run.path, f"figures/{metric}.html")
+            file.parent.mkdir(exist_ok=True)
+    plots.save(figure, file)
+    return file
+
+
+def _splits(tables: Sequence[Columns], metric: str) -> list[str]:
+    """Return what to draw of several runs: a split that training has not seen, and training.
+
+    The training split itself is often evaluated at the end alone; the running averages say as much.
+    """
+    from thalweg.plots.columns import measured
+
+    def often(split: str) -> bool:
+        return all(len(measured(table, f"{split}_{metric}")) > 1 for table in tables)
+
+    unseen = "test" if any(measured(table, f"test_{metric}") for table in tables) else "val"
+    return [unseen, "train" if often("train") else "running"]
