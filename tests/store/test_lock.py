@@ -44,9 +44,9 @@ def holder(tmp_path):
 
 def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path, holder):
     assert is_locked(tmp_path)
-    with pytest.raises(FileError, match=rf"{tmp_path}, which another process is writing"):
-        with locked(tmp_path):
-            raise AssertionError
+    busy = pytest.raises(FileError, match=rf"{tmp_path}, which another process is writing")
+    with busy, locked(tmp_path):
+        raise AssertionError
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     assert (tmp_path / ".lock").exists()
@@ -57,9 +57,9 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path, holder)
 
 
 def test_a_second_writer_in_the_same_process_is_refused(tmp_path):
-    with locked(tmp_path), pytest.raises(FileError, match="another process is writing"):
-        with locked(tmp_path):
-            raise AssertionError
+    busy = pytest.raises(FileError, match="another process is writing")
+    with locked(tmp_path), busy, locked(tmp_path):
+        raise AssertionError
 
 
 def test_who_only_asks_does_not_stand_in_the_way(tmp_path):

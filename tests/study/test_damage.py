@@ -59,9 +59,8 @@ Damage = Callable[[random.Random, Path], None]
 
 
 def files_of(run: Path) -> list[Path]:
-    """Return the plain files: to write to a pipe, or to read a link to /dev/zero, takes for ever."""
-    plain = (file for file in run.rglob("*") if file.is_file() and not file.is_symlink())
-    return sorted(file for file in plain if file.name != ".lock")
+    """Files, and nothing that leads elsewhere or waits for somebody."""
+    return sorted(file for file in run.rglob("*") if file.is_file() and not file.is_symlink())
 
 
 def everything_of(run: Path) -> list[Path]:
@@ -143,7 +142,7 @@ def pipe(chance: random.Random, run: Path) -> None:
 def link(chance: random.Random, run: Path) -> None:
     path = chance.choice(everything_of(run))
     targets = [run.parent / "outside" / path.relative_to(run), run.parent / "outside", path,
-               Path("/etc/hostname"), Path("/dev/zero"), Path("/nowhere"), run]  # fmt: skip
+               Path("/dev/zero"), run.parent / "nowhere", run]  # fmt: skip
     target = chance.choice(targets)
     clear(path)
     path.symlink_to(target)
@@ -288,6 +287,7 @@ def watched() -> Iterator[list[str]]:
 def try_everything(place: Path, case: Path, seed: int, watched: list[str]) -> list[str]:
     """Damage a copy of the run, read it and go on with it; return what was refused."""
     chance = random.Random(seed)
+    shutil.rmtree(case, ignore_errors=True)
     shutil.copytree(place, case, symlinks=True)
     run, outside = case / "run", case / "outside"
     done = []
@@ -296,7 +296,7 @@ def try_everything(place: Path, case: Path, seed: int, watched: list[str]) -> li
         try:
             damage(chance, run)
             done.append(damage.__name__)
-        except (OSError, ThalwegError, IndexError, ValueError, RecursionError):
+        except (OSError, ThalwegError, IndexError, ValueError, RecursionError, MemoryError):
             pass  # there was nothing left to damage in that way
     before, refused = print_of(outside), []
 

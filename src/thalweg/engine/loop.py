@@ -81,6 +81,7 @@ def descend(cohort: Cohort, data: Data, spec: Spec, progress: Progress) -> Itera
         split; `Diverged` when a loss is not finite; and `Finished` last.
     """
     length, p, judge = Length.of(spec, len(data.train)), progress, progress.judge
+    accumulate = min(spec.accumulate, len(data.train))
     splits, slow = data.splits(), spec.evaluate_weights != "current"
 
     def measure(*, chosen: bool) -> dict[str, tuple[float, ...]]:
@@ -107,12 +108,12 @@ def descend(cohort: Cohort, data: Data, spec: Spec, progress: Progress) -> Itera
             length.batch_size,
             p.order,
             drop_last=spec.drop_last,
-            skip=p.done * spec.accumulate,
+            skip=min(p.done * accumulate, len(data.train)),
         )
         while p.reason is None and (p.due or p.done < length.per_epoch):
             if not p.due:
                 begin = time.perf_counter()
-                outcome = cohort.step(islice(batches, spec.accumulate))
+                outcome = cohort.step(islice(batches, accumulate))
                 p.seconds += time.perf_counter() - begin
                 if not outcome.finite:
                     losses = tuple(outcome.metrics["loss"].tolist())

@@ -68,7 +68,7 @@ class Snapshot:
     facts: Mapping[str, Any]
 
 
-Count = Annotated[int, Field(ge=0, lt=2**63)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]  # exact as floating-point numbers, too
 _STRICT = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -99,7 +99,7 @@ class Facts(BaseModel):
     due: bool
     lr: float
     seconds: float
-    counts: dict[str, Annotated[int, Field(gt=0)]]
+    counts: dict[str, Annotated[int, Field(gt=0, lt=2**53)]]
     last: dict[str, list[float]]
     patience: Watched | None
     reason: Reason | None

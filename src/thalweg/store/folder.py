@@ -319,6 +319,8 @@ class RunFolder:
         """
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         file = inside(self.path, "log.txt")
+        if file.exists():
+            check_is_file(file)
         try:
             with file.open("a", encoding="utf-8") as stream:
                 stream.write(f"{now}  {text}\n")
