@@ -63,6 +63,13 @@ def files_of(run: Path) -> list[Path]:
     return sorted(file for file in run.rglob("*") if file.is_file() and not file.is_symlink())
 
 
+def plain(file: Path) -> Path:
+    """The file, if it is one still."""
+    if file.is_symlink() or not file.is_file():
+        raise OSError
+    return file
+
+
 def everything_of(run: Path) -> list[Path]:
     return sorted(run.rglob("*"))
 
@@ -167,14 +174,14 @@ def change(tree: Any, chance: random.Random) -> Any:
 
 
 def rewrite_json(chance: random.Random, run: Path) -> None:
-    file = run / chance.choice(["run.json", "environment.json"])
+    file = plain(run / chance.choice(["run.json", "environment.json"]))
     tree = json.loads(file.read_text("utf-8"))
     file.unlink()
     file.write_text(json.dumps(change(tree, chance)))
 
 
 def rewrite_spec(chance: random.Random, run: Path) -> None:
-    file = run / "spec.toml"
+    file = plain(run / "spec.toml")
     before = tomllib.loads(file.read_text("utf-8"))
     tree = _toml(change(before, chance))
     if isinstance(tree, dict):
@@ -227,6 +234,7 @@ def nest(chance: random.Random, run: Path) -> None:
     name = chance.choice(["run.json", "environment.json", "spec.toml"])
     depth = chance.choice([500, 50_000])
     opened = chance.choice(["[", '{"a":'])
+    clear(run / name)
     (run / name).write_text(("a = " if name == "spec.toml" else "") + opened * depth)
 
 

@@ -26,7 +26,7 @@ from thalweg.store import (
     read_checkpoint,
 )
 from thalweg.study.record import columns_of
-from thalweg.study.training import fingerprint, record
+from thalweg.study.training import check_logs, fingerprint, record
 
 LONGER = ("epochs", "steps", "max_seconds", "until", "patience", "monitor")
 """Settings that may change when a run goes on."""
@@ -169,6 +169,7 @@ def build(folder: RunFolder, spec: Spec, **own: Any) -> Run:
             f"a {unknown[0]} for {folder.path}", "only what the run was given in Python"
         )
     try:
+        check_logs(spec)
         run = Run(spec, **own)
     except (SpecError, ModelError, DataError) as error:
         if own or spec != folder.spec:
