@@ -347,3 +347,26 @@ def test_a_class_is_made_once_and_named_after_its_rule() -> None:
 def test_a_wrapper_wraps_the_optimizer_instead() -> None:
     with pytest.raises(SpecError, match=r"optim\.Lookahead"):
         optim.torch_optimizer(optim.LookaheadRule)
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [("schedule-free-sgd", "SGDScheduleFree"), ("schedule-free-adamw", "AdamWScheduleFree")],
+)
+def test_the_face_evaluates_where_the_package_does(name: str, theirs: str) -> None:
+    schedulefree = pytest.importorskip("schedulefree")
+    ours, other = net(), net()
+    a = optim.torch_optimizer(optim.rules()[name])(ours.parameters(), lr=0.01, warmup=3)
+    b = getattr(schedulefree, theirs)(other.parameters(), lr=0.01, warmup_steps=3)
+    with a.evaluation_weights():  # nothing was trained yet
+        assert torch.equal(weights(ours), weights(other))
+    b.train()
+    steps(ours, a, 12)
+    steps(other, b, 12)
+    torch.testing.assert_close(weights(ours), weights(other), rtol=1e-10, atol=1e-12)
+    trained = weights(ours)
+    b.eval()
+    with a.evaluation_weights():
+        torch.testing.assert_close(weights(ours), weights(other), rtol=1e-10, atol=1e-12)
+        assert not torch.equal(weights(ours), trained)
+    assert torch.equal(weights(ours), trained)
