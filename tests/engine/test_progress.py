@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -117,11 +116,15 @@ OWN: dict[str, Callable[[], dict[str, Any]]] = {
 }
 
 
+def spec(changes: dict[str, Any]) -> Spec:
+    return Spec().override(changes, short_keys())
+
+
 def build(digits: Data, settings: dict[str, Any], own: dict[str, Any]) -> Run:
     changes = {**QUICK, **settings}
     if "model" in own:
         del changes["hidden"]
-    return Run(Spec().override(changes, short_keys()), **{"data": digits, **own})
+    return Run(spec(changes), **{"data": digits, **own})
 
 
 def bits(run: Run) -> dict[str, Tensor]:
@@ -211,16 +214,28 @@ def test_every_event_of_a_run_with_things_of_ones_own(digits, own, tmp_path):
     check_every_event(lambda: build(digits, settings, own()), tmp_path)
 
 
-RULES = [
-    n for n in optim.rules() if all(o.default is not MISSING for o in optim.hyperparameters(n))
-]
-"""Rules that stand alone, and are not around another."""
+EARLY = {"snapshot_every": 2, "swa_start": 1, "swa_every": 2, "frequency": 2, "switch_at": 4,
+         "warmup": 3}  # fmt: skip
+"""So early that it happens within a short run."""
 
 
-@pytest.mark.parametrize("name", RULES)
+def early(name: str) -> dict[str, int]:
+    return {o.name: EARLY[o.name] for o in optim.hyperparameters(name) if o.name in EARLY}
+
+
+@pytest.mark.parametrize("name", sorted(set(optim.rules()) - set(optim.wrappers())))
 def test_every_rule(digits, name, tmp_path):
-    settings = {"optimizer": name, "lr": 1e-3, "steps": 5, "hidden": (6,)}
-    check_every_event(lambda: build(digits, settings, {}), tmp_path)
+    settings = {"optimizer": {"name": name, "lr": 1e-3, **early(name)}, "steps": 7, "dropout": 0.2}
+    del (changes := {**QUICK, **settings})["lr"]
+    check_every_event(lambda: Run(spec(changes), data=digits), tmp_path)
+
+
+@pytest.mark.parametrize("name", sorted(set(optim.wrappers()) - {"lookahead"}))
+def test_everything_that_goes_around_a_rule(digits, name, tmp_path):
+    optimizer = {"name": "sgd", "momentum": 0.9, "wrap": (name,), **early(name)}
+    settings = {"optimizer": optimizer, "norm": "batch", "dropout": 0.2, "lookahead": SLOW}
+    changes = {**QUICK, **settings, "steps": 8, "evaluate_every": "3steps", "accumulate": 2}
+    check_every_event(lambda: Run(spec(changes), data=digits), tmp_path)
 
 
 def test_a_regression(tmp_path):

@@ -81,9 +81,12 @@ class SGDRule(Rule):
         t: int,
         h: Mapping[str, float],
     ) -> bool:
-        """Use torch's fused SGD."""
+        """Use torch's fused SGD; without momentum and decay one addition is all there is."""
         if h["momentum"] and "b" not in states[0]:
             return False
+        if not h["momentum"] and not h["weight_decay"]:
+            torch._foreach_add_([*thetas], [*gs], alpha=-h["lr"])
+            return True
         torch._fused_sgd_(
             [*thetas],
             [*gs],
