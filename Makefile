@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow lint docs clean
+.PHONY: demo test test-slow lint docs reports clean
 
 ## demo: set up, then train a network on real handwritten digits and say how good it is
 demo: $(VENV)/core.stamp
@@ -31,6 +31,14 @@ lint: $(VENV)/dev.stamp
 docs: $(VENV)/docs.stamp
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build
 	@echo "docs/_build/index.html"
+
+## reports: the reports of the demo, of lab and of perfect-fit (which need MNIST), in docs/_build/reports
+reports: $(VENV)/core.stamp
+	rm -rf docs/_build/reports
+	$(BIN)/thalweg train digits --model deep-bn --lr 3e-3 --schedule cosine --epochs 15 --out docs/_build/reports/demo
+	$(BIN)/thalweg train --recipe lab --out docs/_build/reports/lab
+	$(BIN)/thalweg train --recipe perfect-fit --out docs/_build/reports/perfect-fit
+	for run in demo lab perfect-fit; do $(BIN)/thalweg report docs/_build/reports/$$run; done
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/optimizers .coverage .mypy_cache .pytest_cache .ruff_cache

@@ -68,6 +68,7 @@ def test_who_only_asks_does_not_stand_in_the_way(tmp_path):
     def ask() -> None:
         while not over.is_set():
             asked.append(is_locked(tmp_path))
+            time.sleep(0.002)
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:

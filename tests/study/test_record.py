@@ -286,10 +286,10 @@ def test_the_training_does_not_wait_for_the_disk_but_for_the_checkpoint_before(
     gate, order = threading.Event(), []
     write = Recorder._write
 
-    def slow(self: Recorder, last: Any, *rest: Any) -> None:
+    def slow(self: Recorder, last: Any, *rest: Any, **more: Any) -> None:
         order.append(f"begin {last.facts['updates']}")
         gate.wait(10)
-        write(self, last, *rest)
+        write(self, last, *rest, **more)
         order.append(f"end {last.facts['updates']}")
 
     monkeypatch.setattr(Recorder, "_write", slow)

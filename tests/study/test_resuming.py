@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 import thalweg as tw
 from thalweg.errors import DataError, FileError, ModelError, SpecError
-from thalweg.store import RunFolder, read_checkpoint, write_checkpoint
+from thalweg.store import RunFolder, Table, read_checkpoint, write_checkpoint
 from thalweg.study import go_on, load_run, resume, train
 
 Results = Callable[..., dict[str, str]]
@@ -122,6 +123,25 @@ def test_states_that_a_later_checkpoint_dropped_are_not_missed(tmp_path, setting
         assert len(run.states()) < 1 + 14 // interval or interval == max(every.values())
         resume(path)
         assert results(path) == expected
+
+
+def test_metrics_in_many_files(tmp_path, settings, results, monkeypatch):
+    """Of which those from after the checkpoint are gone when the run goes on."""
+    monkeypatch.setattr("thalweg.study.record.Table", partial(Table, part_rows=2))
+    changes = {**settings, "checkpoint_every": "1steps", "keep_last": 99}
+    train(data="digits", **changes, out=tmp_path / "whole")
+    assert len(list((tmp_path / "whole" / "metrics" / "steps").iterdir())) == 7
+    for step in (2, 5):
+        path = tmp_path / str(step)
+        shutil.copytree(tmp_path / "whole", path)
+        stop_at(path, step)
+        _, events = go_on(path)
+        for event in events:
+            if event.clock.step == step + 1 and type(event).__name__ == "Step":
+                events.close()
+        assert len(RunFolder.open(path).steps()["step"]) == step + 1
+        resume(path)
+        assert results(path) == results(tmp_path / "whole")
 
 
 def test_the_report_is_the_same(copy, whole, results):

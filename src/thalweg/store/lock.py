@@ -13,7 +13,7 @@ from thalweg.files import cannot, inside, remove_unfinished
 
 LOCK = ".lock"
 
-PATIENCE = 0.5
+PATIENCE = 1.0
 """Seconds to wait for the lock: who only asks whether there is one holds it for a moment."""
 
 

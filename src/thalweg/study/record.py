@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
 from thalweg.engine import Diverged, Evaluated, Event, Finished, Run, Snapshot, Step
@@ -93,7 +94,9 @@ class Recorder:
         self._writer.wait()
         last, best, self._best = self.run.snapshot(), self._best, None
         states = dict(zip(self.run.states.steps, self.run.states.theta, strict=True))
-        self._writer.start(partial(self._write, last, best, states, anyway))
+        # One number that is none makes the sum none; in double precision nothing else does.
+        finite = bool(self.run.cohort.stack.theta.sum(dtype=torch.float64).isfinite())
+        self._writer.start(partial(self._write, last, best, states, keep=anyway or finite))
         self._saved = time.monotonic()
 
     def close(self, state: str) -> None:
@@ -141,7 +144,7 @@ class Recorder:
     # ── writing ──────────────────────────────────────────────────────────────────────────────
 
     def _write(
-        self, last: Snapshot, best: Snapshot | None, states: dict[int, Tensor], anyway: bool
+        self, last: Snapshot, best: Snapshot | None, states: dict[int, Tensor], *, keep: bool
     ) -> None:
         """Write what a checkpoint rests on, then the checkpoint.
 
@@ -158,7 +161,7 @@ class Recorder:
         if best is not None:
             file = inside(path, "checkpoints/best.safetensors")
             write_checkpoint(file, best.arrays, best.facts)
-        if anyway or _is_finite(last):
+        if keep:
             file = inside(path, f"checkpoints/step-{updates:09d}.safetensors")
             write_checkpoint(file, last.arrays, last.facts)
             self._tidy(states)
@@ -197,12 +200,6 @@ def columns_of(run: Run) -> dict[str, list[str]]:
         "steps": [*CLOCK, *measured],
         "epochs": [*CLOCK, *(f"{split}_{name}" for split in splits for name in measured)],
     }
-
-
-def _is_finite(snapshot: Snapshot) -> bool:
-    """Tell whether all parameters are finite."""
-    arrays = snapshot.arrays.items()
-    return all(bool(a.isfinite().all()) for name, a in arrays if name.startswith("parameters/"))
 
 
 class _Writer:
