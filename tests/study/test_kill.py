@@ -74,7 +74,9 @@ class Nursery:
         """Start a process and return its number."""
         assert self.process.stdin is not None
         print(json.dumps(words), file=self.process.stdin, flush=True)
-        return int(self._line())
+        number = int(self._line())
+        assert number > 1  # others would be everybody
+        return number
 
     def wait(self) -> int:
         """Return the exit code of the process, the negative of a signal."""
