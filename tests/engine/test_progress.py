@@ -382,3 +382,37 @@ def test_arrays_of_a_wrong_kind_are_refused_and_change_nothing(digits, name):
         run.restore(Snapshot(arrays, snapshot.facts))
     after = run.snapshot()
     assert all(torch.equal(a, after.arrays[n]) for n, a in before.arrays.items())
+
+
+class Counting(nn.Module):
+    """Assigns its buffer anew at every call in training, after the tape has seen the old one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+        self.n: Tensor
+        self.register_buffer("n", torch.ones(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.linear(x.flatten(1)) * self.n
+        if self.training:
+            self.n = self.n + 0.25
+        return y
+
+
+def test_a_buffer_that_is_assigned_anew_is_kept_and_goes_on(digits):
+    told = Spec().override({"steps": 5, "batch_size": 48, "lr": 0.01})
+    taken = []
+    torch.manual_seed(0)
+    net = Counting()
+    whole = Run(told, model=net, data=digits)
+    for event in whole.events():
+        if event.clock.step == 2 and not taken:
+            taken.append(whole.snapshot())
+    assert float(whole.model.n) == 1 + 0.25 * 5
+    other = Run(told, model=net, data=digits)
+    other.restore(taken[0])
+    for _ in other.events():
+        pass
+    assert torch.equal(whole.cohort.stack.theta, other.cohort.stack.theta)
+    assert torch.equal(whole.cohort.stack.buffers["n"], other.cohort.stack.buffers["n"])

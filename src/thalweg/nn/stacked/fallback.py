@@ -31,6 +31,25 @@ def _draws_from(generator: Generator | None) -> Iterator[None]:
         default.set_state(kept)
 
 
+@contextmanager
+def _lent(buffers: Sequence[tuple[nn.Module, str, Tensor]]) -> Iterator[None]:
+    """Let a module change copies of its buffers, or put new ones in their place; keep what it did.
+
+    The stack's own tensors must stay where they are, and the tape may hold what a buffer was.
+    """
+    for child, name, held in buffers:
+        child._buffers[name] = held.clone()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for child, name, held in buffers:
+                changed = child._buffers[name]
+                if changed is not None:
+                    held.copy_(changed)
+                child._buffers[name] = held
+
+
 class Autograd(Layer):
     """Members that keep their own module; parameters and gradients live in the stack's storage.
 
@@ -46,6 +65,11 @@ class Autograd(Layer):
     def __init__(self, context: Context, modules: Sequence[nn.Module]) -> None:
         super().__init__(context)
         self.modules = modules
+        self._buffers_of = [
+            [(child, name, held) for child in module.modules()
+             for name, held in child._buffers.items() if held is not None]
+            for module in modules
+        ]  # fmt: skip
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         reduced = self.context.precision != x.dtype
@@ -53,7 +77,9 @@ class Autograd(Layer):
         parts = each_member(x, self.context.members)
         generators: Sequence[Generator | None] = self.context.generators
         generators = generators or [None] * self.context.members
-        for module, part, generator in zip(self.modules, parts, generators, strict=True):
+        for module, buffers, part, generator in zip(
+            self.modules, self._buffers_of, parts, generators, strict=True
+        ):
             module.train(train)
             # A copy, because neither the module nor the tape may see the stack's reused buffers.
             leaf = part.detach().clone().requires_grad_(train and part.is_floating_point())
@@ -61,6 +87,7 @@ class Autograd(Layer):
                 _draws_from(generator if train else None),
                 torch.set_grad_enabled(train),
                 torch.autocast(x.device.type, self.context.precision, enabled=reduced),
+                _lent(buffers),
             ):
                 ys.append(module(leaf))
             self.x.append(leaf)
