@@ -129,6 +129,11 @@ def our_rates(name: str, total: int, **options: Any) -> list[float]:
             lambda o: cyclic(o, step_size_up=5, mode="triangular2"),
         ),
         (
+            "warm-up",
+            {"length": 60, "first": 0.0},
+            lambda o: lr_scheduler.LambdaLR(o, lambda n: n / 60),
+        ),
+        (
             "cyclic",
             {"up": 4, "down": 9, "gamma": 0.97},
             lambda o: cyclic(o, step_size_up=4, step_size_down=9, mode="exp_range", gamma=0.97),
@@ -149,6 +154,7 @@ def one_cycle(optimizer: torch.optim.Optimizer, total: int, pct_start: float) ->
     return lr_scheduler.OneCycleLR(optimizer, LR, total, pct_start=pct_start, cycle_momentum=False)
 
 
+@settings(deadline=None)
 @given(total=st.integers(1, 40), pct_start=st.floats(0, 1))
 def test_one_cycle_of_any_length(total: int, pct_start: float) -> None:
     rates = our_rates("one-cycle", total, pct_start=pct_start)
@@ -208,6 +214,88 @@ def test_schedules_multiply_as_in_a_chained_scheduler_of_torch() -> None:
         60,
     )
     assert ours == pytest.approx(theirs, rel=1e-12)
+
+
+def test_warm_up_and_then_a_cosine_is_a_sequential_scheduler_of_torch() -> None:
+    rule = optim.build("sgd", lr=LR)
+    pair = [
+        optim.build_schedule("warm-up", total=60, length=13, first=0.2),
+        optim.build_schedule("cosine", total=60, start=13, minimum=0.1),
+    ]
+    ours = [optim.in_force(rule, pair, epoch=n, step=0)["lr"] for n in range(60)]
+
+    def sequence(optimizer: torch.optim.Optimizer) -> Any:
+        parts = [
+            lr_scheduler.LinearLR(optimizer, 0.2, total_iters=13),
+            lr_scheduler.CosineAnnealingLR(optimizer, 47, eta_min=0.1 * LR),
+        ]
+        return lr_scheduler.SequentialLR(optimizer, parts, milestones=[13])
+
+    assert ours == pytest.approx(torch_rates(sequence, 60), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "theirs"),
+    [
+        (
+            "one-cycle",
+            {"div_factor": 0.8 / 0.95, "final_div_factor": 1.0},
+            lambda o: lr_scheduler.OneCycleLR(o, LR, 60, base_momentum=0.8, max_momentum=0.95),
+        ),
+        (
+            "cyclic",
+            {"up": 8, "down": 3, "minimum": 0.95 / 0.8, "shrink": 0.5},
+            lambda o: lr_scheduler.CyclicLR(
+                o, 0.1 * LR, LR, 8, 3, "triangular2", base_momentum=0.8, max_momentum=0.95
+            ),
+        ),
+    ],
+)
+def test_the_cycle_of_the_momentum_is_the_same_schedule_on_momentum(
+    name: str, options: dict[str, Any], theirs: Callable[[torch.optim.Optimizer], Any]
+) -> None:
+    rule = optim.build("sgd", lr=LR, momentum=0.8)
+    ours = optim.build_schedule(name, total=60, target="momentum", **options)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=LR, momentum=0.8)
+    scheduler = theirs(optimizer)
+    for n in range(60):
+        h = optim.in_force(rule, [ours], epoch=n, step=0)
+        assert h["momentum"] == pytest.approx(optimizer.param_groups[0]["momentum"], rel=1e-12)
+        assert h["lr"] == LR
+        optimizer.step()
+        if n < 59:
+            scheduler.step()
+
+
+@pytest.mark.parametrize("per", ["epoch", "step"])
+@pytest.mark.parametrize("target", ["lr", "momentum", "dampening", "weight_decay"])
+@pytest.mark.parametrize("name", optim.schedules())
+def test_any_shape_is_for_any_hyperparameter_by_epoch_or_step(
+    name: str, target: str, per: str
+) -> None:
+    base = {"lr": 0.1, "momentum": 0.9, "dampening": 0.2, "weight_decay": 0.01}
+    rule, example = optim.build("sgd", **base), optim.schedules()[name].example
+    schedule = optim.build_schedule(name, total=60, per=per, target=target, **example)
+    for n in (0, 1, 29, 45, 59):
+        counts = {"epoch": 3, "step": 3} | {per: n}
+        h = optim.in_force(rule, [schedule], **counts, reaction=1.0)
+        assert h[target] == base[target] * schedule.factor(n)
+        assert {key: h[key] for key in base if key != target} == {
+            key: value for key, value in base.items() if key != target
+        }
+
+
+def test_what_was_measured_counts_for_a_schedule_that_reacts_alone() -> None:
+    rule = optim.build("sgd", lr=0.5, momentum=0.5)
+    plateau = optim.build_schedule("plateau", total=9, target="momentum")
+    others = [optim.build_schedule("constant", total=9)]
+    h = optim.in_force(rule, [plateau, *others], epoch=0, step=0, reaction=0.25)
+    assert (h["lr"], h["momentum"]) == (0.5, 0.125)
+    many = torch.tensor([[1.0], [0.1]], dtype=torch.float64)
+    h = optim.in_force(rule, [plateau], epoch=0, step=0, reaction=many)
+    assert h["momentum"].tolist() == [[0.5], [0.05]]
+    with pytest.raises(SpecError, match="schedule plateau where nothing is measured"):
+        optim.in_force(rule, [plateau], epoch=0, step=0)
 
 
 def test_momentum_with_inverse_time_decay_is_the_formula_of_the_text() -> None:
@@ -277,6 +365,9 @@ def test_epochs_and_steps_are_told_apart_and_factors_multiply() -> None:
         ("piecewise", {"total": 3, "boundaries": [2], "factors": [1, -2]}, "numbers in [0, inf)"),
         ("piecewise", {"total": 3, "boundaries": [2, 2], "factors": [1, 1, 2]}, "rising ones"),
         ("piecewise", {"total": 3, "boundaries": [2], "factors": [1]}, "1 factors and 1 boundar"),
+        ("plateau", {"total": 3, "gamma": 1.0}, "gamma=1.0"),
+        ("plateau", {"total": 3, "threshold_mode": "both"}, "expected rel or abs"),
+        ("plateau", {"total": 3, "threshold": 1}, "threshold=1 for schedule plateau; expected a"),
     ],
 )
 def test_wrong_options_are_one_clear_error(name: str, options: dict[str, Any], says: str) -> None:

@@ -35,6 +35,7 @@ from thalweg.optim.muon import MuonRule
 from thalweg.optim.nadam import NAdamRule
 from thalweg.optim.nesterov import NesterovRule
 from thalweg.optim.options import Interval, Option
+from thalweg.optim.plateau import Plateau, PlateauTracker
 from thalweg.optim.prodigy import ProdigyRule
 from thalweg.optim.radam import RAdamRule
 from thalweg.optim.registry import build, hyperparameters, register, rules, wrappers
@@ -123,6 +124,8 @@ __all__ = [
     "Nesterov",
     "NesterovRule",
     "Option",
+    "Plateau",
+    "PlateauTracker",
     "PolyakRule",
     "ProdigyRule",
     "ProximalRule",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from math import cos, pi
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from thalweg.optim.options import COUNT, NATURAL, POSITIVE, UNIT, option
+from thalweg.optim.options import COUNT, NATURAL, NON_NEGATIVE, POSITIVE, UNIT, option
 from thalweg.optim.shapes import Shape, register_schedule
 
 
@@ -29,7 +30,9 @@ class Cosine(Shape):
 class OneCycle(Shape):
     """Up to the base value, then far down (Smith & Topin 2019); torch's OneCycleLR, two phases.
 
-    The base value is the highest one. Momentum is not cycled.
+    The base value is the highest one. What torch does to the momentum besides is this schedule on
+    ``momentum``: with its base_momentum as the base value, div_factor = base_momentum/max_momentum
+    and final_div_factor = 1.
     """
 
     name: ClassVar[str] = "one-cycle"
@@ -56,6 +59,7 @@ class CosineRestarts(Shape):
     """
 
     name: ClassVar[str] = "cosine-restarts"
+    example: ClassVar[Mapping[str, Any]] = {"period": 20}
 
     period: int = option(int, MISSING, "epochs or steps of the first cosine", COUNT)
     stretch: int = option(int, 1, "how many times longer each is than the one before", COUNT)
@@ -75,14 +79,17 @@ class Cyclic(Shape):
     """Straight up and down between the minimum and 1 (Smith 2017); torch's CyclicLR.
 
     The base value is the highest one, torch's max_lr. As it stands, this is torch's mode
-    ``triangular``; with shrink = 0.5 ``triangular2``, and with gamma below 1 ``exp_range``.
+    ``triangular``; with shrink = 0.5 ``triangular2``, and with gamma below 1 ``exp_range``. What
+    torch does to the momentum besides is this schedule on ``momentum``: with its base_momentum as
+    the base value, and minimum = max_momentum/base_momentum, which is above 1.
     """
 
     name: ClassVar[str] = "cyclic"
+    example: ClassVar[Mapping[str, Any]] = {"up": 10}
 
     up: int = option(int, MISSING, "epochs or steps from the minimum to the base value", COUNT)
     down: int = option(int, 0, "epochs or steps back; as many as up if 0", NATURAL)
-    minimum: float = option(float, 0.1, "factor where a cycle begins and ends", UNIT)
+    minimum: float = option(float, 0.1, "factor where a cycle begins and ends", NON_NEGATIVE)
     shrink: float = option(float, 1.0, "height of a cycle over that of the one before", POSITIVE)
     gamma: float = option(float, 1.0, "factor of the height, each epoch or step", POSITIVE)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from thalweg.errors import SpecError, nearest
-from thalweg.optim import cycles  # noqa: F401 - its shapes are known once it is imported
+from thalweg.optim import cycles, plateau  # noqa: F401 - shapes are known once imported
 from thalweg.optim.options import Option, check, options_of
 from thalweg.optim.rule import Hyperparameter, Rule
 from thalweg.optim.shapes import SHAPES, Shape
@@ -109,7 +109,12 @@ def schedule_options(name: str) -> list[Option]:
 
 
 def in_force(
-    rule: Rule, schedules: Iterable[Schedule], *, epoch: int, step: int
+    rule: Rule,
+    schedules: Iterable[Schedule],
+    *,
+    epoch: int,
+    step: int,
+    reaction: Hyperparameter | None = None,
 ) -> dict[str, Hyperparameter]:
     """Return the hyperparameters of a rule as they are at one step of a run.
 
@@ -118,9 +123,12 @@ def in_force(
         schedules: Schedules; two on one target multiply.
         epoch: Epochs done before this step.
         step: Steps done before this one, in the whole run.
+        reaction: The factor that was measured for the schedules that react, such as ``plateau``: a
+            number, or a float64 tensor of shape (K, 1) with one for each of K members.
 
     Raises:
-        SpecError: A schedule's target is not a hyperparameter of the rule.
+        SpecError: A schedule's target is not a hyperparameter of the rule, or a schedule reacts
+            and nothing was measured for it.
 
     Example:
         >>> from thalweg.optim.registry import build
@@ -136,6 +144,11 @@ def in_force(
                 "one of its hyperparameters",
                 nearest(each.target, h),
             )
+        if each.shape.reacts:
+            if reaction is None:
+                what = f"schedule {each.shape.name} where nothing is measured"
+                raise SpecError(what, "a schedule that depends on the time alone")
+            h[each.target] = h[each.target] * reaction
         h[each.target] = h[each.target] * each.factor(epoch if each.per == "epoch" else step)
     return h
 

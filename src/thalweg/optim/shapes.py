@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from itertools import pairwise
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from thalweg.errors import SpecError
 from thalweg.optim.options import COUNT, NON_NEGATIVE, POSITIVE, UNIT, option
@@ -14,9 +15,17 @@ from thalweg.optim.registry import claim
 
 
 class Shape(ABC):
-    """The course of a schedule; its fields are its options."""
+    """The course of a schedule; its fields are its options.
+
+    Attributes:
+        name: As in a spec.
+        reacts: Whether it depends on what is measured, and not on the time alone.
+        example: Values to draw it with over a run of 60, for the options that have no default.
+    """
 
     name: ClassVar[str]
+    reacts: ClassVar[bool] = False
+    example: ClassVar[Mapping[str, Any]] = {}
 
     @abstractmethod
     def factor(self, n: int, total: int) -> float:
@@ -64,6 +73,7 @@ class Step(Shape):
     """γ once more after every ``step_size``; torch's StepLR."""
 
     name: ClassVar[str] = "step"
+    example: ClassVar[Mapping[str, Any]] = {"step_size": 20}
 
     step_size: int = option(int, MISSING, "epochs or steps from one change to the next", COUNT)
     gamma: float = option(float, 0.1, "factor of each change", POSITIVE)
@@ -79,6 +89,7 @@ class MultiStep(Shape):
     """γ once more from each milestone on; torch's MultiStepLR."""
 
     name: ClassVar[str] = "multistep"
+    example: ClassVar[Mapping[str, Any]] = {"milestones": (30, 45)}
 
     milestones: tuple[int, ...] = option(
         tuple, MISSING, "epochs or steps after which the value changes", COUNT
@@ -96,6 +107,7 @@ class Exponential(Shape):
     """γ once more each time; torch's ExponentialLR."""
 
     name: ClassVar[str] = "exponential"
+    example: ClassVar[Mapping[str, Any]] = {"gamma": 0.95}
 
     gamma: float = option(float, MISSING, "factor of each change", POSITIVE)
 
@@ -157,6 +169,7 @@ class WarmUp(Shape):
     """A straight line up to 1, then 1 (Goyal et al. 2017); torch's LinearLR."""
 
     name: ClassVar[str] = "warm-up"
+    example: ClassVar[Mapping[str, Any]] = {"length": 10}
 
     length: int = option(int, MISSING, "epochs or steps until the base value", COUNT)
     first: float = option(float, 0.1, "factor at the beginning", UNIT)
@@ -172,6 +185,7 @@ class Piecewise(Shape):
     """A factor of its own between each two boundaries."""
 
     name: ClassVar[str] = "piecewise"
+    example: ClassVar[Mapping[str, Any]] = {"boundaries": (20, 40), "factors": (1.0, 0.5, 0.1)}
 
     boundaries: tuple[int, ...] = option(
         tuple, MISSING, "epochs or steps after which the next factor holds", COUNT
