@@ -42,6 +42,11 @@ def test_an_infinite_end_does_not_belong() -> None:
         ("sgd", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}, "dampening = 0"),
         ("adan", {}, "optimizer 'adan'; expected an optimizer by name. Hint: did you mean adam?"),
         ("lookahead", {}, "no inner for optimizer lookahead"),
+        (
+            "lookahead",
+            {"inner": optim.build("adam"), "pullback_momentum": "drop"},
+            "expected a word in {keep, pull-back, reset}",
+        ),
         ("lookahead", {"inner": "adam"}, "inner='adam' for optimizer lookahead; expected a Rule"),
         ("madgrad", {"lr": torch.tensor([[0.1]])}, "a float64 tensor of shape (K, 1)"),
         ("madgrad", {"lr": torch.ones(3, dtype=torch.float64)}, "shape (3,)"),

@@ -40,7 +40,13 @@ OF_SECTIONS: dict[str, st.SearchStrategy[Any]] = {
     "data.label_noise": st.floats(0, 1),
     "model.name": WORD,
     "optimizer.lr": SIZE,
-    "optimizer.lookahead": st.fixed_dictionaries({"k": SMALL, "alpha": st.floats(1e-3, 1)}),
+    "optimizer.lookahead": st.fixed_dictionaries(
+        {
+            "k": SMALL,
+            "alpha": st.floats(1e-3, 1),
+            "pullback_momentum": st.sampled_from(["keep", "pull-back", "reset"]),
+        }
+    ),
     "schedule.per": st.sampled_from(["epoch", "step"]),
     "schedule.start": SMALL,
 }
@@ -217,7 +223,7 @@ def test_a_spec_is_frozen():
         (
             {"optimizer": {"lookahead": {"kk": 1}}},
             "got the unknown key 'optimizer.lookahead.kk'; expected a setting. "
-            "Hint: did you mean k? known: alpha, k",
+            "Hint: did you mean k? known: alpha, k, pullback_momentum",
         ),
         (
             {"model": {"hidden": {}}},

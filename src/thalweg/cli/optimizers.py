@@ -79,8 +79,7 @@ def optimizers(arguments: Namespace) -> int:
     for name in names:
         facts = _facts(name)
         options = ", ".join(
-            each["name"] if each["default"] is None else f"{each['name']} {each['default']:g}"
-            for each in facts["options"]
+            f"{each['name']} {_short(each['default'])}".rstrip() for each in facts["options"]
         )
         slots = f"+{facts['state']:g}" if name in around else f"{facts['state']:g}"
         evaluations = f"{facts['gradients']:g}"
@@ -219,3 +218,8 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         raise SpecError(f"--lr {text}", "a number") from None
+
+
+def _short(default: Any) -> str:
+    """Write a default briefly: nothing for None."""
+    return "" if default is None else default if isinstance(default, str) else f"{default:g}"

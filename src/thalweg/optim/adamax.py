@@ -34,6 +34,7 @@ class AdamaxRule(Rule):
 
     name: ClassVar[str] = "adamax"
     paper: ClassVar[str] = "Kingma & Ba 2015, arXiv:1412.6980"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 2e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of gradients", BELOW_ONE)

@@ -33,6 +33,7 @@ class AdamWRule(Rule):
 
     name: ClassVar[str] = "adamw"
     paper: ClassVar[str] = "Loshchilov & Hutter 2019, arXiv:1711.05101"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of gradients", BELOW_ONE)

@@ -39,6 +39,7 @@ class AdEMAMixRule(Rule):
 
     name: ClassVar[str] = "ademamix"
     paper: ClassVar[str] = "Pagliardini, Ablin & Grangier 2024, arXiv:2409.03137"
+    velocities: ClassVar[tuple[str, ...]] = ("m", "n")
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the fast mean of gradients", BELOW_ONE)

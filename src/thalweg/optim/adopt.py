@@ -38,6 +38,7 @@ class ADOPTRule(Rule):
 
     name: ClassVar[str] = "adopt"
     paper: ClassVar[str] = "Taniguchi et al. 2024, arXiv:2411.02853"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of steps", BELOW_ONE)

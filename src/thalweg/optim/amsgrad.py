@@ -36,6 +36,7 @@ class AMSGradRule(Rule):
 
     name: ClassVar[str] = "amsgrad"
     paper: ClassVar[str] = "Reddi, Kale & Kumar 2018, arXiv:1904.09237"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of gradients", BELOW_ONE)

@@ -38,6 +38,7 @@ class LARSRule(Rule):
 
     name: ClassVar[str] = "lars"
     paper: ClassVar[str] = "You, Gitman & Ginsburg 2017, arXiv:1708.03888"
+    velocities: ClassVar[tuple[str, ...]] = ("v",)
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
     momentum: Hyperparameter = option(float, 0.9, "share of the last step that goes on", BELOW_ONE)

@@ -33,6 +33,7 @@ class LionRule(Rule):
 
     name: ClassVar[str] = "lion"
     paper: ClassVar[str] = "Chen et al. 2023, arXiv:2302.06675"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 1e-4, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "share of m in the step", BELOW_ONE)

@@ -35,6 +35,7 @@ class MomentumRule(Rule):
 
     name: ClassVar[str] = "momentum"
     paper: ClassVar[str] = "Polyak 1964, doi:10.1016/0041-5553(64)90137-5"
+    velocities: ClassVar[tuple[str, ...]] = ("v",)
 
     lr: Hyperparameter = option(float, 1e-2, "learning rate", NON_NEGATIVE)
     momentum: Hyperparameter = option(float, 0.9, "share of the last step that goes on", BELOW_ONE)

@@ -46,6 +46,7 @@ class MuonRule(Rule):
 
     name: ClassVar[str] = "muon"
     paper: ClassVar[str] = "Jordan et al. 2024, https://kellerjordan.github.io/posts/muon"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 2e-2, "learning rate", NON_NEGATIVE)
     momentum: Hyperparameter = option(float, 0.95, "decay of the mean of gradients", BELOW_ONE)

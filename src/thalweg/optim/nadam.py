@@ -43,6 +43,7 @@ class NAdamRule(Rule):
     paper: ClassVar[str] = (
         "Dozat 2016 (ICLR workshop), openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ"
     )
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 2e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of gradients", BELOW_ONE)

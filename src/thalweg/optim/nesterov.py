@@ -38,6 +38,7 @@ class NesterovRule(Rule):
 
     name: ClassVar[str] = "nesterov"
     paper: ClassVar[str] = "Nesterov 1983; Sutskever et al. 2013 (ICML), section 2"
+    velocities: ClassVar[tuple[str, ...]] = ("v", "mu v")
 
     lr: Hyperparameter = option(float, 1e-2, "learning rate", NON_NEGATIVE)
     momentum: Hyperparameter = option(float, 0.9, "share of the last step that goes on", BELOW_ONE)

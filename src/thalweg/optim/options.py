@@ -46,6 +46,32 @@ class Interval:
         return f"{self.ends[0]}{self.low:g}, {self.high:g}{self.ends[1]}"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A few words, of which one is chosen.
+
+    Args:
+        words: The words.
+
+    Example:
+        >>> "keep" in Choice("keep", "reset"), str(Choice("keep", "reset"))
+        (True, '{keep, reset}')
+    """
+
+    words: tuple[str, ...]
+
+    def __init__(self, *words: str) -> None:
+        object.__setattr__(self, "words", words)
+
+    def __contains__(self, word: str) -> bool:
+        """Say whether it is one of the words."""
+        return word in self.words
+
+    def __str__(self) -> str:
+        """Write the words as a set."""
+        return f"{{{', '.join(self.words)}}}"
+
+
 NON_NEGATIVE = Interval(0.0, float("inf"), "[)")
 POSITIVE = Interval(0.0, float("inf"), "()")
 BELOW_ONE = Interval(0.0, 1.0, "[)")
@@ -61,8 +87,8 @@ class Option(NamedTuple):
 
     Attributes:
         name: As written in Python, TOML and on the command line.
-        type: ``float``, ``int``, ``bool``, ``tuple`` (of integers), ``tuple[float, ...]``, or a
-            class.
+        type: ``float``, ``int``, ``bool``, ``str``, ``tuple`` (of integers),
+            ``tuple[float, ...]``, or a class.
         default: Its value when not given; ``dataclasses.MISSING`` if it must be given.
         help: One line for people.
         range: The values allowed; ``None`` where the type says it all.
@@ -72,10 +98,12 @@ class Option(NamedTuple):
     type: type
     default: Any
     help: str
-    range: Interval | None
+    range: Interval | Choice | None
 
 
-def option(kind: type, default: Any, text: str, within: Interval | None = None) -> Any:
+def option(
+    kind: type, default: Any, text: str, within: Interval | Choice | None = None
+) -> Any:
     """Declare one field of a dataclass as an option."""
     return dataclasses.field(default=default, metadata={"option": (kind, text, within)})
 
@@ -164,6 +192,6 @@ def _per_member(what: str, known: Option, value: Tensor) -> Tensor:
 def _expected(known: Option) -> str:
     """Describe the values that an option takes."""
     nouns: dict[Any, str] = {float: "a number", int: "an integer", bool: "true or false"}
-    nouns |= {tuple: "integers", FLOATS: "numbers"}
+    nouns |= {str: "a word", tuple: "integers", FLOATS: "numbers"}
     noun = nouns.get(known.type, f"a {known.type.__name__}")
     return noun if known.range is None else f"{noun} in {known.range}"

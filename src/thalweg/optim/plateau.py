@@ -19,12 +19,12 @@ MODES = ("rel", "abs")
 class Plateau(Shape):
     """γ once more where the monitored metric stops improving; torch's ReduceLROnPlateau.
 
-    Evaluations are what it counts: after more than ``wait`` of them (torch's patience) without an
-    improvement on the best, the value is multiplied by γ (torch's factor), and the next
-    ``cooldown`` ones count for nothing. An improvement is more than ``threshold``, which is a share
-    of the best value for ``rel``, fit for metrics above 0, and a number for ``abs``. ``minimum`` is
-    torch's min_lr over the base value; torch's eps is 0 here. A metric that is NaN improves on
-    nothing.
+    It counts evaluations. When more than ``wait`` of them (torch's patience) have brought no
+    improvement on the best one, the value is multiplied by γ (torch's factor), and the following
+    evaluations count for nothing, as many as ``cooldown`` says. An improvement is one by more than
+    ``threshold``: in the mode ``rel`` a share of the best value, for metrics above 0; in the mode
+    ``abs`` a number. NaN is no improvement. ``minimum`` is torch's min_lr over the base value, and
+    torch's eps is 0.
     """
 
     name: ClassVar[str] = "plateau"

@@ -39,6 +39,7 @@ class ProdigyRule(Rule):
 
     name: ClassVar[str] = "prodigy"
     paper: ClassVar[str] = "Mishchenko & Defazio 2024, arXiv:2306.06101"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 1.0, "multiplies the rate that is found", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of gradients", BELOW_ONE)

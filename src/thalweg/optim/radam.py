@@ -38,6 +38,7 @@ class RAdamRule(Rule):
 
     name: ClassVar[str] = "radam"
     paper: ClassVar[str] = "Liu et al. 2020, arXiv:1908.03265"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of gradients", BELOW_ONE)

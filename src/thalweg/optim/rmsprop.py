@@ -48,6 +48,7 @@ class RMSPropRule(Rule):
     paper: ClassVar[str] = (
         "Tieleman & Hinton 2012, Coursera lecture 6e; Graves 2013, arXiv:1308.0850"
     )
+    velocities: ClassVar[tuple[str, ...]] = ("b",)
 
     lr: Hyperparameter = option(float, 1e-2, "learning rate", NON_NEGATIVE)
     beta: Hyperparameter = option(float, 0.99, "decay of the mean of squared gradients", BELOW_ONE)

@@ -39,6 +39,7 @@ class RMSPropTFRule(Rule):
 
     name: ClassVar[str] = "rmsprop-tf"
     paper: ClassVar[str] = "Tieleman & Hinton 2012, Coursera lecture 6e, as in TensorFlow 1"
+    velocities: ClassVar[tuple[str, ...]] = ("b",)
 
     lr: Hyperparameter = option(float, 1e-2, "learning rate", NON_NEGATIVE)
     beta: Hyperparameter = option(float, 0.9, "decay of the mean of squared gradients", BELOW_ONE)

@@ -51,6 +51,8 @@ class Rule(ABC):
     """By this name it is found."""
     paper: ClassVar[str]
     """Where it was published."""
+    velocities: ClassVar[tuple[str, ...]] = ()
+    """Slots that hold the way it was going: means or sums of past gradients, or of past steps."""
 
     @property
     def elementwise(self) -> bool:

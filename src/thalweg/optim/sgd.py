@@ -44,6 +44,7 @@ class SGDRule(Rule):
 
     name: ClassVar[str] = "sgd"
     paper: ClassVar[str] = "Robbins & Monro 1951; Polyak 1964; Sutskever et al. 2013 (ICML)"
+    velocities: ClassVar[tuple[str, ...]] = ("b",)
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate", NON_NEGATIVE)
     momentum: Hyperparameter = option(float, 0.0, "share of the last step that goes on", BELOW_ONE)

@@ -41,6 +41,7 @@ class SOAPRule(Rule):
 
     name: ClassVar[str] = "soap"
     paper: ClassVar[str] = "Vyas et al. 2024, arXiv:2409.11321"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 3e-3, "learning rate", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.95, "decay of the mean of gradients", BELOW_ONE)

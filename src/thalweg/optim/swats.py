@@ -39,6 +39,7 @@ class SWATSRule(Rule):
 
     name: ClassVar[str] = "swats"
     paper: ClassVar[str] = "Keskar & Socher 2017, arXiv:1712.07628"
+    velocities: ClassVar[tuple[str, ...]] = ("m",)
 
     lr: Hyperparameter = option(float, 1e-3, "learning rate of Adam", NON_NEGATIVE)
     beta1: Hyperparameter = option(float, 0.9, "decay of the mean of gradients", BELOW_ONE)

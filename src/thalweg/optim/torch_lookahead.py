@@ -11,8 +11,15 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from thalweg.errors import SpecError
+from thalweg.optim.lookahead import PULLBACK, no_momentum, set_back, slow_name
 from thalweg.optim.options import COUNT, UNIT
-from thalweg.optim.torch_face import Closure
+from thalweg.optim.torch_face import Closure, RuleOptimizer
+
+OWN = ("inner", "k", "alpha", "pullback_momentum", "steps")
+"""What Lookahead knows beside its slots."""
+
+FOREIGN = ("momentum_buffer", "exp_avg")
+"""What momentum is called in the state of torch's own optimizers, and of most others."""
 
 
 class Lookahead(Optimizer):
@@ -26,9 +33,13 @@ class Lookahead(Optimizer):
         optimizer: The inner optimizer, which moves the fast weights.
         k: Inner steps for one of the slow weights.
         alpha: Share of the way to the fast weights that the slow ones go.
+        pullback_momentum: What becomes of the inner optimizer's momentum when the weights are set
+            back: ``"keep"``; ``"reset"`` to 0; or ``"pull-back"`` to a slow copy, which starts at
+            0 and follows as the slow weights do. Momentum is what a rule of thalweg says it is,
+            and in other optimizers the state's ``momentum_buffer`` and ``exp_avg``.
 
     Raises:
-        SpecError: k or alpha is not allowed.
+        SpecError: A setting is not allowed.
 
     Example:
         >>> net = torch.nn.Linear(2, 1)
@@ -39,13 +50,25 @@ class Lookahead(Optimizer):
         ...     loss = net(torch.ones(1, 2)).sum()
     """
 
-    def __init__(self, optimizer: Optimizer, k: int = 5, alpha: float = 0.5) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        k: int = 5,
+        alpha: float = 0.5,
+        pullback_momentum: str = "keep",
+    ) -> None:
         if not isinstance(k, int) or k not in COUNT:
             raise SpecError(f"k={k!r} for Lookahead", f"an integer in {COUNT}")
         if alpha not in UNIT:
             raise SpecError(f"alpha={alpha!r} for Lookahead", f"a number in {UNIT}")
+        if pullback_momentum not in PULLBACK:
+            raise SpecError(
+                f"pullback_momentum={pullback_momentum!r} for Lookahead", f"a word in {PULLBACK}"
+            )
         self.inner, self.k, self.alpha = optimizer, k, alpha
-        self.steps = 0
+        self.pullback_momentum, self.steps = pullback_momentum, 0
+        if pullback_momentum != "keep" and not self._momenta():
+            raise no_momentum(pullback_momentum, type(optimizer).__name__)
         super().__init__(optimizer.param_groups, optimizer.defaults)
 
     @torch.no_grad()
@@ -73,6 +96,8 @@ class Lookahead(Optimizer):
             fast, slow = map(list, zip(*self._pairs(), strict=True))
             torch._foreach_lerp_(slow, fast, self.alpha)  # as `synchronise` does, for all at once
             torch._foreach_copy_(fast, slow)
+            if self.pullback_momentum != "keep":
+                self._set_momentum_back()
         return loss
 
     @contextmanager
@@ -105,14 +130,31 @@ class Lookahead(Optimizer):
         super().load_state_dict(state_dict)
         self.steps = state_dict["steps"]
         self.param_groups = self.inner.param_groups
-        for p, slow in self._pairs():
+        for p, slots in self.state.items():
             # torch hands over the tensors of state_dict itself, which may still be in use.
-            self.state[p] = {"slow": slow.clone()}
+            self.state[p] = {name: slot.clone() for name, slot in slots.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle with the inner optimizer."""
-        own = {name: getattr(self, name) for name in ("inner", "k", "alpha", "steps")}
-        return {**super().__getstate__(), **own}
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in OWN}}
+
+    def _momenta(self) -> tuple[str, ...]:
+        """Return the names of the inner optimizer's slots that may hold momentum."""
+        if isinstance(self.inner, RuleOptimizer):
+            return self.inner.rule.velocities
+        return FOREIGN
+
+    def _set_momentum_back(self) -> None:
+        """Treat each parameter's momentum, where it has any yet."""
+        names = self._momenta()
+        for p, own in self.state.items():
+            slots = self.inner.state.get(p, {})
+            held = [name for name in names if isinstance(slots.get(name), Tensor)]
+            for name in held:
+                slow = None
+                if self.pullback_momentum == "pull-back":
+                    slow = own.setdefault(slow_name(name), torch.zeros_like(slots[name]))
+                set_back(slots[name], slow, self.alpha)
 
     def _pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Return each parameter with its slow weights."""

@@ -41,7 +41,7 @@ def load_recipe(name: str) -> Spec:
 
     Example:
         >>> load_recipe("perfect-fit").optimizer.lookahead
-        LookaheadSpec(k=4, alpha=0.8)
+        LookaheadSpec(k=4, alpha=0.8, pullback_momentum='keep')
     """
     return Spec.from_toml(recipe_text(name))
 

@@ -56,6 +56,9 @@ class LookaheadSpec(Section):
 
     k: Count = Field(5, description="inner steps between two synchronisations")
     alpha: Positive = Field(0.5, le=1, description="step of the slow weights")
+    pullback_momentum: Literal["keep", "pull-back", "reset"] = Field(
+        "keep", description="what becomes of momentum when the weights are set back"
+    )
 
 
 class OptimizerSpec(OpenSection):
