@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from thalweg.errors import ModelError
+
 State = dict[str, Tensor]
 """Tensors of one layer by name, the members along the first axis."""
 
@@ -23,12 +25,29 @@ class Context:
         generators: One a member, for dropout masks.
         share: What a batch counts for in BatchNorm's running statistics instead of the layers' own
             momentum; None while they are trained.
+        exact: Whether each member has the bits of its run alone; else what is left to autograd may
+            run all members as one, with other roundings.
     """
 
     members: int
     precision: torch.dtype
     generators: Sequence[Generator]
     share: float | None = None
+    exact: bool = True
+
+    def drawn_from(self) -> Sequence[Generator]:
+        """Return the generators of masks.
+
+        Raises:
+            ModelError: There are none.
+        """
+        if len(self.generators) != self.members:
+            raise ModelError(
+                f"{len(self.generators)} generators for the masks of {self.members} members",
+                "one a member",
+                "pass generators=[torch.Generator().manual_seed(seed), …]",
+            )
+        return self.generators
 
 
 class Layer(ABC):
@@ -77,3 +96,8 @@ def each_member(x: Tensor, members: int) -> Sequence[Tensor]:
     """Return the K members' parts of ``x``, repeating the one part that all share."""
     parts = x.unbind(0)
     return parts if len(parts) == members else parts * members
+
+
+def as_one(parts: Sequence[Tensor]) -> Tensor:
+    """Return the members' results (batch, …) as one tensor (K, batch, …)."""
+    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(list(parts))

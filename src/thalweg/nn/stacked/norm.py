@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
-from thalweg.nn.stacked.layer import Context, Layer, State, each_member
+from thalweg.nn.stacked.layer import Context, Layer, State, as_one, each_member
 
 
 class BatchNorm(Layer):
@@ -53,23 +53,29 @@ class BatchNorm(Layer):
                 "two or more, whose spread can be measured",
                 "choose another batch_size, or drop_last=true",
             )
-        momentum = self._count() if train and self.tracked is not None else 0.0
+        counts = self._count() if train and self.tracked is not None else [0.0] * len(xs)
         results = [
-            torch.native_batch_norm(*operands, by_batch, momentum, self.eps)
-            for operands in zip(xs, self.weight, self.bias, self.mean, self.var, strict=True)
+            torch.native_batch_norm(*operands, by_batch, count, self.eps)
+            for operands, count in zip(
+                zip(xs, self.weight, self.bias, self.mean, self.var, strict=True),
+                counts,
+                strict=True,
+            )
         ]
         if train:
             self.x, self.statistics = xs, [(mean, invstd) for _, mean, invstd in results]
         ys = [y for y, _, _ in results]
-        return ys[0].unsqueeze(0) if len(ys) == 1 else torch.stack(ys)
+        return as_one(ys)
 
-    def _count(self) -> float:
+    def _count(self) -> list[float]:
         """Count the batch; without a momentum the running statistics are plain averages."""
         assert self.tracked is not None
         self.tracked.add_(1)
         if self.context.share is not None:
-            return self.context.share
-        return 1.0 / float(self.tracked[0]) if self.momentum is None else self.momentum
+            return [self.context.share] * self.context.members
+        if self.momentum is not None:
+            return [self.momentum] * self.context.members
+        return [1.0 / batches for batches in self.tracked.tolist()]  # a member may have come later
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         gs = g.unbind(0)
@@ -86,4 +92,4 @@ class BatchNorm(Layer):
             gxs.append(gx)
         if not need_input:
             return None
-        return gxs[0].unsqueeze(0) if len(gxs) == 1 else torch.stack(gxs)
+        return as_one(gxs)

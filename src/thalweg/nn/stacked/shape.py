@@ -31,25 +31,38 @@ class Flatten(Layer):
 class Dropout(Layer):
     """Zero each number with probability p, scale the others by 1/(1 − p); masks a member.
 
-    Srivastava et al. 2014. Every member draws from its own generator, as it would alone.
+    Srivastava et al. 2014. Every member draws from its own generator, as it would alone, and has
+    its own p; at p = 0 it draws nothing.
+
+    Args:
+        context: What the stack shares.
+        rates: p, one a member.
     """
 
     kept = ("mask",)
 
-    def __init__(self, context: Context, p: float) -> None:
+    def __init__(self, context: Context, rates: Sequence[float]) -> None:
         super().__init__(context)
-        self.p = p
+        self.rates = rates
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        if not train or self.p == 0:
+        if not train or not any(self.rates):
             self.mask = None
             return x
         shape = (self.context.members, *x.shape[1:])
-        self.mask = self.buffer("mask", shape, x)
-        for mask, generator in zip(self.mask.unbind(0), self.context.generators, strict=True):
-            mask.bernoulli_(1 - self.p, generator=generator)
-        self.mask.mul_(1 / (1 - self.p) if self.p < 1 else 0)
+        self.mask = self.buffer("mask", (*shape[:2], *self.noise(shape[2:])), x)
+        for mask, p, generator in zip(
+            self.mask.unbind(0), self.rates, self.context.drawn_from(), strict=True
+        ):
+            if p == 0:
+                mask.fill_(1)
+            else:
+                mask.bernoulli_(1 - p, generator=generator).mul_(1 / (1 - p) if p < 1 else 0)
         return torch.mul(x, self.mask, out=self.buffer("y", shape, x))
+
+    def noise(self, sample: Sequence[int]) -> Sequence[int]:
+        """Return a mask's shape for samples of some shape."""
+        return sample
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         if not need_input:

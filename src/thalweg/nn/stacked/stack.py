@@ -11,15 +11,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from thalweg.errors import ModelError
-from thalweg.nn.layers import Residual as ResidualModule
-from thalweg.nn.stacked.activations import LogSoftmax, Mish, ReLU, sigmoid, tanh
-from thalweg.nn.stacked.convolution import Conv2d
-from thalweg.nn.stacked.fallback import Autograd
-from thalweg.nn.stacked.layer import Context, Layer, State
-from thalweg.nn.stacked.linear import Linear
-from thalweg.nn.stacked.norm import BatchNorm
-from thalweg.nn.stacked.pooling import MaxPool2d, MaxPool2x2, max_pool
-from thalweg.nn.stacked.shape import Chain, Dropout, Flatten, Residual
+from thalweg.nn.stacked.alike import difference, outline, rates, set_rates
+from thalweg.nn.stacked.build import Builder
+from thalweg.nn.stacked.layer import Context, State
 
 ALIGN = 16
 """Every parameter starts at a multiple of so many numbers: a cache line, in every member alike."""
@@ -42,20 +36,25 @@ class Stack:
     """K networks as one program over one flat parameter tensor.
 
     Args:
-        modules: The K networks, alike but for their numbers. They are read, never changed.
+        modules: The K networks, alike but for their numbers and dropout rates. They are read, never
+            changed.
         device: Where to train; the first network's device by default.
         precision: Arithmetic of linear layers and convolutions; the parameters' type by default, in
             which all the rest is done.
         generators: One a member, for dropout masks; on the device.
+        exact: Keep every member at the bits of its run alone.
 
     Attributes:
         theta: Trainable parameters, (K, P); a member's parameters lie one after the other, each
             aligned. Padding between them is zero and has a gradient of zero.
         grad: Their gradients, (K, P).
         buffers: The networks' buffers by name, (K, …).
+        frozen: The parameters that are not trained, by name, (K, …).
+        rates: The dropout rates by layer, K each.
 
     Raises:
-        ModelError: The networks differ in more than their numbers, or have nothing to train.
+        ModelError: The networks differ in more than their numbers and dropout rates, or have
+            nothing to train.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
@@ -63,6 +62,9 @@ class Stack:
         >>> x = torch.randn(1, 5, 3)  # one batch of 5, shared by both
         >>> torch.allclose(two.forward(x)[1], net(x[0]))
         True
+        >>> two.join([nn.Sequential(nn.Linear(3, 2), nn.ReLU())])
+        >>> two.forward(x).shape
+        torch.Size([3, 5, 2])
     """
 
     def __init__(
@@ -72,7 +74,10 @@ class Stack:
         device: torch.device | str | None = None,
         precision: torch.dtype | None = None,
         generators: Sequence[Generator] = (),
+        exact: bool = True,
     ) -> None:
+        if not modules:
+            raise ModelError("no networks to stack", "at least one")
         first = modules[0]
         named = {name: p for name, p in first.named_parameters() if p.requires_grad}
         if not named:
@@ -88,23 +93,30 @@ class Stack:
         self.device = (
             torch.device(device) if device is not None else next(iter(named.values())).device
         )
-        self.members = len(modules)
         self.places: dict[str, Place] = {}
         end = 0
         for name, parameter in named.items():
             self.places[name] = Place(end, parameter.shape)
             end += -(-parameter.numel() // ALIGN) * ALIGN
-        self.theta = torch.zeros(self.members, end, dtype=self.dtype, device=self.device)
+        self.members = 0
+        self.theta = torch.zeros(0, end, dtype=self.dtype, device=self.device)
         self.grad = torch.zeros_like(self.theta)
-        self.buffers: State = {
-            name: torch.stack([buffer.detach().to(self.device)] * self.members)
-            for name, buffer in first.named_buffers()
-        }
+        self.buffers = self._none_of(dict(first.named_buffers()))
+        self.frozen = self._none_of(
+            {name: p for name, p in first.named_parameters() if not p.requires_grad}
+        )
+        self.rates: dict[str, list[float]] = {path: [] for path in rates(first)}
+        self.context = Context(0, precision or self.dtype, [], exact=exact)
         self._template = copy.deepcopy(first)
-        self.context = Context(self.members, precision or self.dtype, list(generators))
-        for member, module in enumerate(modules):
-            self.load(member, module)
-        self._root = self._build(first, "")
+        self._outline = outline(first)
+        self.join(modules, generators)
+
+    def _none_of(self, tensors: Mapping[str, Tensor]) -> State:
+        """Return such tensors for no member at all: (0, …)."""
+        return {
+            name: tensor.detach().new_empty((0, *tensor.shape), device=self.device)
+            for name, tensor in tensors.items()
+        }
 
     # ── running ──────────────────────────────────────────────────────────────────────────────
 
@@ -132,22 +144,17 @@ class Stack:
         return flat[:, place.start : place.stop].view(len(flat), *place.shape)
 
     def load(self, member: int, module: nn.Module) -> None:
-        """Copy a network's parameters and buffers into a member.
+        """Copy a network's parameters, buffers and dropout rates into a member.
 
         Raises:
-            ModelError: Its parameters or buffers are not those of this stack.
+            ModelError: It is not like the networks of this stack.
         """
-        theirs = {name: p.shape for name, p in module.named_parameters() if p.requires_grad}
-        if theirs != {name: place.shape for name, place in self.places.items()}:
-            raise ModelError(
-                "a network of another architecture", "K networks that differ in numbers"
-            )
-        with torch.no_grad():
-            for name, parameter in module.named_parameters():
-                if name in self.places:
-                    self.view(self.theta, name)[member].copy_(parameter)
-            for name, buffer in module.named_buffers():
-                self.buffers[name][member].copy_(buffer)
+        self._check(module)
+        new = rates(module)
+        changed = any(self.rates[path][member] != p for path, p in new.items())
+        self._copy(member, module)
+        if changed:
+            self._build()
 
     def export(self, member: int = 0) -> nn.Module:
         """Return a member as an ordinary network of its own, in evaluation mode."""
@@ -156,8 +163,11 @@ class Stack:
             for name, parameter in module.named_parameters():
                 if name in self.places:
                     parameter.copy_(self.view(self.theta, name)[member])
+                else:
+                    parameter.copy_(self.frozen[name][member])
             for name, buffer in module.named_buffers():
                 buffer.copy_(self.buffers[name][member])
+        set_rates(module, {path: ps[member] for path, ps in self.rates.items()})
         return module.eval()
 
     @contextmanager
@@ -180,134 +190,94 @@ class Stack:
             mask[:, self.places[name].start : self.places[name].stop] = 1
         return mask
 
+    # ── members coming and going ─────────────────────────────────────────────────────────────
+
     def keep(self, members: Sequence[int]) -> None:
         """Keep some members, in the order given, and give back the memory of the others.
 
         What is kept is copied: views of theta, grad and the buffers from before are not of it.
+
+        Raises:
+            ModelError: No member is kept, one is kept twice, or there is no such member.
         """
-        chosen = torch.as_tensor(list(members), device=self.device)
-        self.theta, self.grad = self.theta[chosen].contiguous(), self.grad[chosen].contiguous()
-        self.buffers = {name: buffer[chosen] for name, buffer in self.buffers.items()}
+        chosen = list(members)
+        if (
+            not chosen
+            or len(set(chosen)) < len(chosen)
+            or not set(chosen) <= {*range(self.members)}
+        ):
+            raise ModelError(
+                f"members {chosen} to keep", f"some of 0 … {self.members - 1}, each once"
+            )
+        rows = torch.as_tensor(chosen, device=self.device)
+        self.theta, self.grad = self.theta[rows].contiguous(), self.grad[rows].contiguous()
+        self.buffers = {name: buffer[rows] for name, buffer in self.buffers.items()}
+        self.frozen = {name: parameter[rows] for name, parameter in self.frozen.items()}
+        self.rates = {path: [ps[k] for k in chosen] for path, ps in self.rates.items()}
         generators = self.context.generators
-        self.context.generators = [generators[k] for k in members] if generators else []
-        self.members = self.context.members = len(members)
-        self._root = self._build(self._template, "")
+        self.context.generators = [generators[k] for k in chosen] if generators else []
+        self._build()
 
-    # ── building the program ─────────────────────────────────────────────────────────────────
+    def join(self, modules: Sequence[nn.Module], generators: Sequence[Generator] = ()) -> None:
+        """Let further networks enter after the present ones, with a gradient of zero.
 
-    def _build(self, module: nn.Module, prefix: str) -> Layer:
-        """Return the stacked form of a module, by hand where there is one, else by autograd."""
-        if not _plain(module):
-            return self._autograd(module, prefix)
-        names = [name for name, _ in module.named_parameters(recurse=False)]
-        parameters = {n: self.view(self.theta, prefix + n) for n in names}
-        grads = {n: self.view(self.grad, prefix + n) for n in names}
-        weight, bias = parameters.get("weight"), parameters.get("bias")
-        weight_grad, bias_grad = grads.get("weight"), grads.get("bias")
-        context = self.context
-        match module:
-            case nn.Sequential():
-                return Chain(context, list(self._chain(module, prefix)))
-            case ResidualModule():
-                projection = module.projection
-                return Residual(
-                    context,
-                    self._build(module.block, f"{prefix}block."),
-                    None if projection is None else self._build(projection, f"{prefix}projection."),
-                )
-            case nn.Linear() if weight is not None and weight_grad is not None:
-                return Linear(context, weight, weight_grad, bias, bias_grad)
-            case nn.Conv2d() if weight is not None and weight_grad is not None:
-                return Conv2d(context, module, weight, weight_grad, bias, bias_grad)
-            case nn.BatchNorm1d() | nn.BatchNorm2d():
-                own = {n: self.buffers[prefix + n] for n, _ in module.named_buffers(recurse=False)}
-                return BatchNorm(context, module, parameters, grads, own)
-            case nn.MaxPool2d():
-                return max_pool(context, module)
-            case nn.Dropout():
-                return Dropout(context, module.p)
-            case nn.Flatten():
-                return Flatten(context, module)
-            case nn.Mish():
-                return Mish(context)
-            case nn.Tanh():
-                return tanh(context)
-            case nn.Sigmoid():
-                return sigmoid(context)
-            case nn.LogSoftmax(dim=int(dim)):
-                return LogSoftmax(context, dim)
-            case nn.ReLU():
-                return ReLU(context, inplace=False)
-        return self._autograd(module, prefix)
+        What is there is copied: views of theta, grad and the buffers from before are not of it.
 
-    def _chain(self, sequence: nn.Sequential, prefix: str) -> Iterator[Layer]:
-        children = list(sequence.named_children())
-        # Pooling and ReLU commute; pooling first leaves a quarter of the numbers to touch.
-        for place in range(len(children) - 1):
-            here, there = children[place][1], children[place + 1][1]
-            if type(here) is nn.ReLU and type(there) is nn.MaxPool2d and _plain(here):
-                children[place : place + 2] = children[place + 1], children[place]
-        before: Layer | None = None
-        for name, child in children:
-            if type(child) is nn.ReLU and isinstance(
-                before, Linear | Conv2d | BatchNorm | MaxPool2d
-            ):
-                before = ReLU(self.context, inplace=True)
-            else:
-                before = self._build(child, f"{prefix}{name}.")
-            yield before
+        Args:
+            modules: Networks like those of this stack. They are read, never changed.
+            generators: One for each, if the present members have theirs.
 
-    def _autograd(self, module: nn.Module, prefix: str) -> Autograd:
-        copies = []
-        for member in range(self.members):
-            twin = copy.deepcopy(module).to(self.device)
-            for path, child in twin.named_modules():
-                here = prefix + (path + "." if path else "")
-                for name, parameter in child.named_parameters(recurse=False):
-                    if here + name in self.places:
-                        parameter.data = self.view(self.theta, here + name)[member]
-                        parameter.grad = self.view(self.grad, here + name)[member]
-                for name, _ in child.named_buffers(recurse=False):
-                    child._buffers[name] = self.buffers[here + name][member]
-            copies.append(twin)
-        return Autograd(self.context, copies)
+        Raises:
+            ModelError: A network is not like those of this stack, or the generators are not as many
+                as the networks; the stack is then as before.
+        """
+        present = self.context.generators
+        wanted = {len(modules)} if present else {0, len(modules)} if not self.members else {0}
+        if len(generators) not in wanted:
+            raise ModelError(
+                f"{len(generators)} generators for {len(modules)} networks",
+                "one a member, or none at all",
+            )
+        for module in {id(module): module for module in modules}.values():
+            self._check(module)
+        first, new = self.members, len(modules)
+        self.theta, self.grad = (
+            torch.cat([t, t.new_zeros(new, t.shape[1])]) for t in (self.theta, self.grad)
+        )
+        self.buffers, self.frozen = (
+            {name: torch.cat([t, t.new_empty(new, *t.shape[1:])]) for name, t in tensors.items()}
+            for tensors in (self.buffers, self.frozen)
+        )
+        for ps in self.rates.values():
+            ps += [0.0] * new
+        for member, module in enumerate(modules, first):
+            self._copy(member, module)
+        self.context.generators = [*present, *generators]
+        self._build()
 
+    def _check(self, module: nn.Module) -> None:
+        if differs := difference(self._outline, outline(module)):
+            raise ModelError(
+                f"a network of another architecture: {differs}",
+                "networks that differ in numbers and dropout rates only",
+            )
 
-_WRITERS = (Linear, Conv2d, BatchNorm, MaxPool2d, MaxPool2x2)
-"""Layers that do not look at their own output again, so that a ReLU may work in place on it."""
+    def _copy(self, member: int, module: nn.Module) -> None:
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                if name in self.places:
+                    self.view(self.theta, name)[member].copy_(parameter)
+                else:
+                    self.frozen[name][member].copy_(parameter)
+            for name, buffer in module.named_buffers():
+                self.buffers[name][member].copy_(buffer)
+        for path, p in rates(module).items():
+            self.rates[path][member] = p
 
-_BY_HAND: frozenset[type[nn.Module]] = frozenset({
-    nn.Sequential, ResidualModule, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d,
-    nn.MaxPool2d, nn.Dropout, nn.Flatten, nn.Mish, nn.Tanh, nn.Sigmoid, nn.LogSoftmax, nn.ReLU,
-})  # fmt: skip
-
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
-
-def _plain(module: nn.Module) -> bool:
-    """Tell whether a module does what its class says, so that a hand-written twin can stand in.
-
-    Subclasses, hooks, frozen parameters, parameters that are used twice and rare options are left
-    to autograd.
-    """
-    if type(module) not in _BY_HAND or any(getattr(module, hooks, None) for hooks in _HOOKS):
-        return False
-    if not all(p.requires_grad for p in module.parameters(recurse=False)):
-        return False
-    seen = [id(m) for m in module.modules()]
-    names = [id(p) for m in module.modules() for p in m.parameters(recurse=False)]
-    if len(set(names)) < len(names) or len(set(seen)) < len(seen):
-        return False
-    match module:
-        case nn.LogSoftmax():
-            return module.dim is not None
-        case nn.Conv2d():
-            return module.padding_mode == "zeros" and not isinstance(module.padding, str)
-        case nn.MaxPool2d():
-            return not module.return_indices
-        case nn.BatchNorm1d() | nn.BatchNorm2d():
-            return True
-    return True
+    def _build(self) -> None:
+        """Make the layers anew over the present tensors."""
+        self.members = self.context.members = len(self.theta)
+        self._root = Builder(self).build(self._template, "")
 
 
 def stack(
