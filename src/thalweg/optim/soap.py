@@ -106,7 +106,7 @@ class SOAPRule(Rule):
             state[side].lerp_(G @ G.T if side == "L" else G.T @ G, c["1-beta3"])
             Q = state[f"Q{side}"]
             if t == 0:
-                Q.copy_(torch.linalg.eigh(state[side].to(wide)).eigenvectors.flip(1))
+                Q.copy_(eigenvectors(state[side].to(wide)))
             elif t % self.frequency == 0:
                 product = state[side] @ Q
                 order = (Q * product).sum(0).argsort(descending=True)  # by eigenvalue
@@ -122,3 +122,19 @@ def rotate(G: Tensor, state: State, *, back: bool) -> Tensor:
     if "QR" in state:
         G = G @ state["QR"].T if back else G @ state["QR"]
     return G
+
+
+def eigenvectors(A: Tensor) -> Tensor:
+    """Return the eigenvectors of a symmetric matrix as columns, the largest eigenvalue's first.
+
+    Those of a matrix that is not finite are NaN: a member that diverged must not stop the others.
+
+    Example:
+        >>> eigenvectors(torch.tensor([[1.0, 0.0], [0.0, 2.0]])).abs()
+        tensor([[0., 1.],
+                [1., 0.]])
+    """
+    if not A.isfinite().all():
+        return torch.full_like(A, torch.nan)
+    found: Tensor = torch.linalg.eigh(A).eigenvectors
+    return found.flip(1)

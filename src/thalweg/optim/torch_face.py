@@ -10,7 +10,6 @@ from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
 from thalweg.errors import SpecError
 from thalweg.optim.apply import FUSED_TYPES, walk
@@ -19,11 +18,12 @@ from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import options_of
 from thalweg.optim.registry import make
 from thalweg.optim.rule import Rule
+from thalweg.optim.torch_skip import SkippingOptimizer
 
 Closure: TypeAlias = Callable[[], Any]
 
 
-class RuleOptimizer(Optimizer):
+class RuleOptimizer(SkippingOptimizer):
     """A rule that moves the parameters of any module in anybody's own loop.
 
     Made by :func:`torch_optimizer`. Hyperparameters are floats here, in the constructor as in each
@@ -34,6 +34,8 @@ class RuleOptimizer(Optimizer):
         params: Parameters, named parameters, or groups of them with settings of their own.
         lr: Learning rate; the rule's own default if not given.
         maximize: Ascend instead of descend.
+        skip_nonfinite: Leave a step out if any gradient, of whatever group, has a NaN or infinity;
+            ``skipped_steps`` counts these.
         hyperparameters: Those of the rule.
 
     Raises:
@@ -48,11 +50,13 @@ class RuleOptimizer(Optimizer):
         lr: float | Tensor | None = None,
         *,
         maximize: bool = False,
+        skip_nonfinite: bool = False,
         **hyperparameters: Any,
     ) -> None:
         if lr is not None:
             hyperparameters["lr"] = lr
         make(self.rule, _numbers(hyperparameters))
+        self.skip_nonfinite = skip_nonfinite
         defaults = {each.name: each.default for each in options_of(self.rule)}
         super().__init__(params, {**defaults, **hyperparameters, "maximize": maximize})
 
@@ -76,14 +80,16 @@ class RuleOptimizer(Optimizer):
             The loss, if there is a closure.
 
         Raises:
-            SpecError: A gradient is sparse.
+            SpecError: A gradient is sparse; nothing was moved.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            self._step_group(group)
+        moving = [(group, self._with_gradients(group)) for group in self.param_groups]
+        if not self._skips(p.grad for _, params in moving for p in params if p.grad is not None):
+            for group, params in moving:
+                self._step_group(group, params)
         return loss
 
     @contextmanager
@@ -105,28 +111,31 @@ class RuleOptimizer(Optimizer):
             for p, value in kept:
                 p.copy_(value)
 
-    def _step_group(self, group: dict[str, Any]) -> None:
-        """Update the parameters of one group: those of one age, type and device together."""
-        rule, h = self._rule(group)
-        alike: dict[tuple[int, torch.dtype, torch.device], list[Tensor]] = {}
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
-            if g.layout is not torch.strided:
+    def _with_gradients(self, group: dict[str, Any]) -> list[Tensor]:
+        """Return the parameters of a group that have a gradient."""
+        params = [p for p in group["params"] if p.grad is not None]
+        for p in params:
+            if p.grad.layout is not torch.strided:
                 raise SpecError(
-                    f"a gradient of layout {g.layout}",
+                    f"a gradient of layout {p.grad.layout}",
                     "a dense gradient",
                     "make the embedding with sparse=False",
                 )
+        return params
+
+    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+        """Update parameters of one group: those of one age, type and device together."""
+        rule, h = self._rule(group)
+        alike: dict[tuple[int, torch.dtype, torch.device], list[Tensor]] = {}
+        for p in params:
             slots = self.state[p]
             if not slots:
                 slots.update(step=0, **_begin(rule, _real(p).contiguous()))
             alike.setdefault((slots["step"], p.dtype, p.device), []).append(p)
-        for (t, _, _), params in alike.items():
-            slots = [self.state[p] for p in params]
-            theta = [_real(p) for p in params]
-            gs = [_real(p.grad) for p in params if p.grad is not None]
+        for (t, _, _), those in alike.items():
+            slots = [self.state[p] for p in those]
+            theta = [_real(p) for p in those]
+            gs = [_real(p.grad) for p in those if p.grad is not None]
             if group["maximize"]:
                 gs = [-g for g in gs]
             self._move(rule, theta, gs, slots, t, h)

@@ -14,6 +14,7 @@ from thalweg.errors import SpecError
 from thalweg.optim.lookahead import PULLBACK, no_momentum, set_back, slow_name
 from thalweg.optim.options import COUNT, UNIT
 from thalweg.optim.torch_face import Closure, RuleOptimizer
+from thalweg.optim.torch_skip import SkippingOptimizer
 
 OWN = ("inner", "k", "alpha", "pullback_momentum", "steps")
 """What Lookahead knows beside its slots."""
@@ -22,7 +23,7 @@ FOREIGN = ("momentum_buffer", "exp_avg")
 """What momentum is called in the state of torch's own optimizers, and of most others."""
 
 
-class Lookahead(Optimizer):
+class Lookahead(SkippingOptimizer):
     """Lookahead (Zhang et al. 2019, arXiv:1907.08610) around any ``torch.optim.Optimizer``.
 
     The slow weights start as the parameters are when Lookahead is given them: load a model's
@@ -37,6 +38,9 @@ class Lookahead(Optimizer):
             back: ``"keep"``; ``"reset"`` to 0; or ``"pull-back"`` to a slow copy, which starts at
             0 and follows as the slow weights do. Momentum is what a rule of thalweg says it is,
             and in other optimizers the state's ``momentum_buffer`` and ``exp_avg``.
+        skip_nonfinite: Leave a step out if any gradient has a NaN or infinity; ``skipped_steps``
+            counts these. Those that the inner optimizer leaves out are never counted as steps. An
+            inner optimizer of another package is then stepped without the closure, after it.
 
     Raises:
         SpecError: A setting is not allowed.
@@ -56,6 +60,8 @@ class Lookahead(Optimizer):
         k: int = 5,
         alpha: float = 0.5,
         pullback_momentum: str = "keep",
+        *,
+        skip_nonfinite: bool = False,
     ) -> None:
         if not isinstance(k, int) or k not in COUNT:
             raise SpecError(f"k={k!r} for Lookahead", f"an integer in {COUNT}")
@@ -67,6 +73,9 @@ class Lookahead(Optimizer):
             )
         self.inner, self.k, self.alpha = optimizer, k, alpha
         self.pullback_momentum, self.steps = pullback_momentum, 0
+        self.skip_nonfinite = skip_nonfinite
+        if isinstance(optimizer, SkippingOptimizer):
+            optimizer.skip_nonfinite |= skip_nonfinite
         if pullback_momentum != "keep" and not self._momenta():
             raise no_momentum(pullback_momentum, type(optimizer).__name__)
         super().__init__(optimizer.param_groups, optimizer.defaults)
@@ -90,7 +99,10 @@ class Lookahead(Optimizer):
         Returns:
             What the inner optimizer returns: the loss, if there is a closure.
         """
-        loss = self.inner.step(closure)
+        skipped = self.skipped_steps
+        loss = self._step_inner(closure)
+        if self.skipped_steps > skipped:
+            return loss
         self.steps += 1
         if self.steps % self.k == 0:
             fast, slow = map(list, zip(*self._pairs(), strict=True))
@@ -98,6 +110,23 @@ class Lookahead(Optimizer):
             torch._foreach_copy_(fast, slow)
             if self.pullback_momentum != "keep":
                 self._set_momentum_back()
+        return loss
+
+    def _step_inner(self, closure: Closure | None) -> Any:
+        """Do a step of the inner optimizer, or count it as left out; return the loss."""
+        if isinstance(self.inner, SkippingOptimizer):
+            before = self.inner.skipped_steps
+            loss = self.inner.step(closure)
+            self.skipped_steps += self.inner.skipped_steps - before
+            return loss
+        if not self.skip_nonfinite:
+            return self.inner.step(closure)
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        if not self._skips(p.grad for p, _ in self._pairs() if p.grad is not None):
+            self.inner.step()
         return loss
 
     @contextmanager
