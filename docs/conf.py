@@ -16,7 +16,8 @@ author = "The thalweg authors"
 copyright = "2026, The thalweg authors"
 release = tomllib.loads((_here.parent / "pyproject.toml").read_text())["project"]["version"]
 
-extensions = ["myst_parser", "tables", "gallery", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "tables", "gallery", "courses"]
+extensions += ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3

@@ -29,21 +29,21 @@ def write_gallery(app: Sphinx) -> None:
     around = optim.wrappers()
     alone = [name for name in optim.rules() if name not in around]
     for name in optim.rules():
-        _write(folder / f"{name}.md", _page(name))
+        write(folder / f"{name}.md", _page(name))
     parts = [
         "# Optimizers: every way down\n\nOne page each, made from the code: what it does, what can"
         " be set, and two walks. `thalweg optimizers` lists them, `thalweg paths` draws others.\n",
         _list("Rules", alone),
         _list("Around a rule: `--wrap NAME`, and `--lookahead`", around),
     ]
-    _write(folder / "index.md", "\n".join(parts))
+    write(folder / "index.md", "\n".join(parts))
 
 
 def _page(name: str) -> str:
     rule = optim.rules()[name]
     text = inspect.cleandoc(rule.__doc__ or "")
     rows = [
-        f"| `{each.name}` | {_default(each.default)} | {each.range or ''} | {each.help} |"
+        f"| `{each.name}` | {default(each.default)} | {each.range or ''} | {each.help} |"
         for each in optim.hyperparameters(name)
         if each.name != "inner"
     ]
@@ -75,11 +75,12 @@ def _list(title: str, names: list[str]) -> str:
     return f"\n## {title}\n\n```{{toctree}}\n:maxdepth: 1\n\n" + "\n".join(names) + "\n```\n"
 
 
-def _default(value: object) -> str:
+def default(value: object) -> str:
+    """Return an option's default as a cell shows it."""
     return "" if value is MISSING else f"`{value}`"
 
 
-def _write(file: Path, text: str) -> None:
+def write(file: Path, text: str) -> None:
     """Write a page if it changed, so that an unchanged one is not built again."""
     if not file.exists() or file.read_text("utf-8") != text:
         file.write_text(text, "utf-8")

@@ -34,6 +34,8 @@ def test_scripts_know_commands_options_and_names(
         (["evaluate", "--data", "fashion"], {"fashion-mnist"}),
         (["resume", "--pat"], {"--patience"}),
         (["model", "lab"], {"lab-mlp"}),
+        (["schedule", "cosine-"], {"cosine-restarts"}),
+        (["schedule", "--pl"], {"--plot"}),
     ],
 )
 def test_bash_offers(

@@ -20,6 +20,7 @@ from thalweg.cli import (
     report,
     resume,
     runs,
+    schedules,
     show,
     train,
 )
@@ -61,6 +62,7 @@ def build(command: str | None = None) -> Parser:
     for name in ("data", "model"):
         _SETTABLE[name].add(commands, with_settings=command in {None, name})
     optimizers.add(commands)
+    schedules.add(commands)
     recipes.add(commands)
     completion.add(commands, build)
     return parser

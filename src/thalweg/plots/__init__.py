@@ -7,6 +7,7 @@ from thalweg.plots.mistakes import mistake_grid
 from thalweg.plots.picture import save
 from thalweg.plots.report import Record, report
 from thalweg.plots.samples import sample_grid
+from thalweg.plots.schedules import schedule_curves
 
 __all__ = [
     "Record",
@@ -17,5 +18,6 @@ __all__ = [
     "report",
     "sample_grid",
     "save",
+    "schedule_curves",
     "training_curves",
 ]
