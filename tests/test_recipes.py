@@ -83,7 +83,7 @@ def test_the_perfect_fit_is_as_published():
     spec = load_recipe("perfect-fit")
     run = Run(spec.override({"data": "digits", "steps": 1}))
     assert (spec.batch_size, spec.epochs, spec.optimizer.lr) == (512, 12, 1.7e-4)
-    assert run.cohort.rule == optim.build(
+    assert run.cohort.slices[0].rule == optim.build(
         "lookahead", inner=optim.build("madgrad", lr=1.7e-4), k=4, alpha=0.8
     )
     widths = [m.out_features for m in run.model.modules() if isinstance(m, torch.nn.Linear)]
@@ -92,7 +92,7 @@ def test_the_perfect_fit_is_as_published():
 
 def test_deep_bn_drops_its_learning_rate_in_the_epochs_that_were_published():
     spec = load_recipe("deep-bn").override({"data": "digits", "batch_size": "full"})
-    schedule = Run(spec).cohort.schedule
+    schedule = Run(spec).cohort.slices[0].hyper
     rates = [schedule(epoch)["lr"] for epoch in range(20)]
     # The scheduler stepped from the second epoch on: 1-6, 7-11, 12-16 and 17-20.
     assert rates == pytest.approx([1e-3] * 6 + [1e-4] * 5 + [1e-5] * 5 + [1e-6] * 4)

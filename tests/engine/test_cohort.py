@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from thalweg import optim
 from thalweg.data import Split
 from thalweg.engine import Cohort, Regularisation, accuracy
+from thalweg.engine.regularisation import Regularisations
 from thalweg.errors import ModelError
 from thalweg.nn import build_loss
 
@@ -65,7 +66,7 @@ def test_ten_steps_are_those_of_a_loop_written_by_hand(digits, name, options, th
         torch.testing.assert_close(outcome.metrics["loss"], loss.detach().view(1), **CLOSE)
         right = (outputs.argmax(1) == y).double().mean()
         torch.testing.assert_close(outcome.metrics["accuracy"], right.view(1))
-        assert (outcome.samples, outcome.lr, outcome.finite) == (len(x), options["lr"], True)
+        assert (outcome.samples, outcome.lr, outcome.lost) == (len(x), (options["lr"],), ())
     same(ours.stack.export(), net, **CLOSE)
     assert (ours.updates, ours.gradients) == (10, 10)
 
@@ -148,7 +149,7 @@ def test_clipping_holds_a_member_to_its_norm(digits, scale):
 
 def test_a_gradient_of_zero_stays_zero_under_a_norm():
     grad = torch.zeros(2, 4)
-    Regularisation(clip_norm=1.0).clip(grad)
+    Regularisations([Regularisation(clip_norm=1.0)] * 2, torch.ones(1, 4)).clip(grad)
     assert torch.equal(grad, torch.zeros(2, 4))
 
 
@@ -230,16 +231,10 @@ def test_evaluation_changes_nothing(digits):
 
 
 def test_a_schedule_is_asked_before_every_update(digits):
-    asked = []
-
-    def schedule(made):
-        asked.append(made)
-        return {**optim.build("sgd").hyper(), "lr": 0.1 / (1 + made)}
-
-    ours = cohort(network(), schedule=schedule)
+    course = optim.build_schedule("step", total=3, per="step", step_size=1, gamma=0.5)
+    ours = cohort(network(), courses=[course])
     rates = [ours.step([(x.unsqueeze(0), y)]).lr for x, y in batches(digits.train, 160)]
-    assert asked == [0, 1, 2]
-    assert rates == [0.1, 0.05, 0.1 / 3]
+    assert rates == [(0.1,), (0.05,), (0.025,)]
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -248,16 +243,16 @@ def test_a_step_whose_loss_is_no_number_moves_nothing(digits, bad):
     ours = cohort(network(norm=True), optim.build("adam"))
     ours.step([(x, y)])
     before = [ours.stack.theta.clone(), *(b.clone() for b in ours.stack.buffers.values())]
-    state = {name: slot.clone() for name, slot in ours.state.items()}
+    state = {name: slot.clone() for name, slot in ours.slices[0].state.items()}
     for size in (1, 2):  # in the first batch, and in one that is accumulated
         outcome = ours.step([(x, y)] * (size - 1) + [(torch.full_like(x, bad), y)])
-        assert not outcome.finite
+        assert outcome.lost == (0,)
         assert not outcome.metrics["loss"].isfinite().any()
         after = [ours.stack.theta, *ours.stack.buffers.values()]
         assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
-        torch.testing.assert_close(ours.state, state, rtol=0, atol=0)
+        torch.testing.assert_close(ours.slices[0].state, state, rtol=0, atol=0)
     assert ours.updates == 1
-    assert ours.step([(x, y)]).finite  # and training can go on
+    assert not ours.step([(x, y)]).lost  # and training can go on
 
 
 def test_networks_that_differ_are_refused():

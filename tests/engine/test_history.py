@@ -10,13 +10,14 @@ from thalweg.engine import Clock, Evaluated, Finished, History, Step
 from thalweg.errors import SpecError, ThalwegError
 
 
-def history(members: int = 1) -> History:
-    told = History()
+def history(*members: int) -> History:
+    told, K = History(by_member=bool(members)), max(1, len(members))
     for step in (1, 2):
         clock = Clock(step, step / 2, 2 * step, 0.1 * step)
-        told.add(Step(clock, {"loss": torch.full((members,), 1.0 / step)}, 0.5))
-    told.add(Evaluated(clock, {"running_loss": (0.75,) * members}, 0.5))
-    told.add(Evaluated(clock, {"running_loss": (0.5,) * members, "val_loss": (2.0,) * members}, 0))
+        told.add(Step(clock, {"loss": torch.full((K,), 1.0 / step)}, (0.5,) * K, members))
+    told.add(Evaluated(clock, {"running_loss": (0.75,) * K}, (0.5,) * K, members))
+    values = {"running_loss": (0.5,) * K, "val_loss": (2.0,) * K}
+    told.add(Evaluated(clock, values, (0.0,) * K, members))
     told.add(Finished(clock, "complete", {}))
     return told
 
@@ -36,9 +37,13 @@ def test_columns_of_one_network_are_numbers():
     assert epochs["step"] == [2, 2]
 
 
-def test_columns_of_a_cohort_have_a_number_a_member():
-    assert history(3).steps["loss"] == [[1.0] * 3, [0.5] * 3]
-    assert history(3).epochs["val_loss"] == [None, [2.0] * 3]
+def test_a_cohort_has_a_row_for_each_member():
+    told = history(4, 7)
+    assert told.steps["loss"] == [1.0, 1.0, 0.5, 0.5]
+    assert told.steps["member"] == [4, 7, 4, 7]
+    assert told.steps["step"] == [1, 1, 2, 2]
+    assert told.epochs["val_loss"] == [None, None, 2.0, 2.0]
+    assert told.rows() == {"steps": 4, "epochs": 4}
 
 
 def test_an_empty_history_has_the_clock_alone():

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thalweg.data import Data
-from thalweg.engine import Diverged, Evaluated, Finished, Run, Step, short_keys
-from thalweg.engine.loop import Length, batches_of
+from thalweg.engine import Diverged, Evaluated, Finished, Length, Run, Step, short_keys
+from thalweg.engine.feed import Feed, Orders
 from thalweg.errors import SpecError
 from thalweg.spec import Spec
 
@@ -59,7 +59,8 @@ def test_an_epoch_has_as_many_batches_as_its_length_says(n, size, accumulate, dr
     data = Data("numbers", "regression", _split(x))
     seen, batches = [], 0
     order = torch.Generator().manual_seed(0)
-    for inputs, y in batches_of(data.train, length.batch_size, order, drop_last=drop_last):
+    feed = Feed([data.train], Orders([order], [0]), length.batch_size, drop_last=drop_last)
+    for inputs, y in feed.epoch():
         assert inputs.shape == (1, len(y), 1)
         assert torch.equal(inputs[0], y)  # inputs and labels stay together
         seen += y.flatten().tolist()
@@ -77,10 +78,8 @@ def _split(x):
 
 def test_every_epoch_has_an_order_of_its_own(digits):
     order = torch.Generator().manual_seed(0)
-    first, second = (
-        torch.cat([y for _, y in batches_of(digits.train, 64, order, drop_last=False)])
-        for _ in range(2)
-    )
+    feed = Feed([digits.train], Orders([order], [0]), 64)
+    first, second = (torch.cat([y for _, y in feed.epoch()]) for _ in range(2))
     assert not torch.equal(first, second)
     assert torch.equal(first.bincount(), second.bincount())
 

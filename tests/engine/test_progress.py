@@ -291,13 +291,15 @@ def test_a_snapshot_can_be_restored_more_than_once(digits):
 
 def test_another_metric_is_watched_from_its_own_beginning(digits):
     _, snapshot = halfway(digits)
-    assert snapshot.facts["patience"]["metric"] == "val_loss"
-    facts = {**snapshot.facts, "patience": {"metric": "val_loss", "best": 0.5, "waited": 1}}
+    (member,) = snapshot.facts["members"]
+    assert member["patience"]["metric"] == "val_loss"
+    watched = {"metric": "val_loss", "best": 0.5, "waited": 1}
+    facts = {**snapshot.facts, "members": [{**member, "patience": watched}]}
     for monitor, expected in {"val_loss": (0.5, 1), "val_accuracy": (float("-inf"), 0)}.items():
         settings = {"steps": 6, "dropout": 0.2, "patience": 2, "monitor": monitor}
         run = build(digits, settings, {})
         run.restore(Snapshot(snapshot.arrays, facts))
-        patience = run._progress.judge.patience
+        patience = run._member.judge.patience
         assert patience is not None
         assert (patience.best, patience.waited) == expected
 
@@ -329,12 +331,10 @@ DAMAGE: dict[str, Any] = {
     "gradients": [-1, [3]],
     "done": [-1, None],
     "due": [1, "yes", None],
-    "lr": ["fast", None],
     "seconds": ["long", []],
     "counts": [{"loss": -1}, {"loss": 0}, {"loss": 1.5}, {"unknown": 3}, {}, [], None],
-    "last": [{"val_loss": 0.5}, {"val_loss": ["a"]}, [], None],
-    "patience": [[0.5, 1], {"metric": "val_loss"}, {"metric": 1, "best": 0, "waited": 0}, 3],
-    "reason": ["bored", 3],
+    "members": [[], None, [1], [{}]],
+    "gone": [None, [{}]],
     "states_every": [-1, "2"],
     "rows": [{"steps": -1}, [], None],
 }
@@ -346,6 +346,31 @@ def test_facts_of_a_wrong_kind_are_refused_and_change_nothing(digits, key, value
     before = run.snapshot()
     with pytest.raises(ModelError, match="a snapshot"):
         run.restore(Snapshot(snapshot.arrays, {**snapshot.facts, key: value}))
+    after = run.snapshot()
+    assert after.facts == before.facts
+    assert all(torch.equal(a, after.arrays[name]) for name, a in before.arrays.items())
+
+
+DAMAGED_MEMBER: dict[str, Any] = {
+    "number": [-1, 1, "0", None],
+    "begun": [[0], [0, -1], None],
+    "lr": ["fast", None],
+    "last": [{"val_loss": [0.5]}, {"val_loss": "a"}, [], None],
+    "patience": [[0.5, 1], {"metric": "val_loss"}, {"metric": 1, "best": 0, "waited": 0}, 3],
+    "reason": ["bored", 3],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, v) for key in DAMAGED_MEMBER for v in DAMAGED_MEMBER[key]]
+)
+def test_facts_of_a_member_of_a_wrong_kind_are_refused(digits, key, value):
+    run, snapshot = halfway(digits)
+    before, (member,) = run.snapshot(), snapshot.facts["members"]
+    with pytest.raises(ModelError, match="a snapshot"):
+        run.restore(
+            Snapshot(snapshot.arrays, {**snapshot.facts, "members": [{**member, key: value}]})
+        )
     after = run.snapshot()
     assert after.facts == before.facts
     assert all(torch.equal(a, after.arrays[name]) for name, a in before.arrays.items())
@@ -366,7 +391,7 @@ ARRAYS: dict[str, Callable[[Tensor], Tensor | None]] = {
     "parameters/1.bias": lambda a: a[:, :3],
     "slots/m/1.weight": lambda a: None,
     "running/loss": lambda a: a.float(),
-    "generators/order": torch.zeros_like,
+    "generators/order/0": torch.zeros_like,
     "generators/masks/0": lambda a: torch.full_like(a, 255),
 }
 

@@ -181,7 +181,7 @@ def test_a_schedule_per_epoch_and_per_step(digits):
 def test_a_schedule_of_another_hyperparameter(digits):
     settings = {"optimizer": "sgd", "momentum": 0.5, "schedule": "step", "step_size": 1}
     run = Run(spec(**settings, target="momentum", per="step", **{"gamma": 0.5}), data=digits)
-    assert [run.cohort.schedule(made)["momentum"] for made in range(3)] == [0.5, 0.25, 0.125]
+    assert [run.cohort.slices[0].hyper(made)["momentum"] for made in range(3)] == [0.5, 0.25, 0.125]
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,9 @@ def test_a_judge_asks_for_the_splits_that_it_judges_by():
 
 def test_the_condition_goes_before_patience():
     judge = Judge(Spec(until="val_loss<1", patience=1, max_seconds=5))
-    assert judge.verdict({"val_loss": (2.0,)}) is None
-    assert judge.verdict({"val_loss": (2.0,)}) == "patience"
-    assert judge.verdict({"val_loss": (0.5,)}) == "until"
+    assert judge.verdict({"val_loss": 2.0}) is None
+    assert judge.verdict({"val_loss": 2.0}) == "patience"
+    assert judge.verdict({"val_loss": 0.5}) == "until"
     assert not judge.out_of_time(4.9)
     assert judge.out_of_time(5.0)
     assert not Judge(Spec()).out_of_time(1e9)

@@ -68,7 +68,7 @@ class Bar:
         shown = list(event.metrics.items())[:2]  # the loss and one more
         figures = [f"{name} {metric(name, value.tolist()[0])}" for name, value in shown]
         speed = clock.epoch * self._samples / max(clock.seconds, 1e-9)
-        figures += [f"lr {event.lr:.3g}", f"{speed:,.0f}/s"]
+        figures += [f"lr {event.lr[0]:.3g}", f"{speed:,.0f}/s"]
         epochs, current = (
             math.ceil(step / self._length.per_epoch) for step in (self._length.updates, clock.step)
         )

@@ -62,9 +62,9 @@ class JsonLines:
             case Step(metrics=metrics, lr=lr):
                 if self._every and event.clock.step % self._every == 0:
                     values = {name: value.tolist()[0] for name, value in metrics.items()}
-                    tell("step", **clock, lr=lr, **values)
+                    tell("step", **clock, lr=lr[0], **values)
             case Evaluated(metrics=metrics, lr=lr):
-                tell("evaluated", **clock, lr=lr, **_first(metrics))
+                tell("evaluated", **clock, lr=lr[0], **_first(metrics))
             case Diverged(loss=loss):
                 tell("diverged", **clock, loss=loss[0])
             case Finished(reason=reason, metrics=metrics):  # pragma: no branch
@@ -140,13 +140,13 @@ class Lines(Result):
             for name, width in zip(names, widths, strict=True)
         )
         clock = event.clock
-        print(f"{clock.epoch:>7.4g}{cells}{event.lr:>9.3g}{clock.seconds:>8.1f}", flush=True)
+        print(f"{clock.epoch:>7.4g}{cells}{event.lr[0]:>9.3g}{clock.seconds:>8.1f}", flush=True)
 
 
 def _cell(name: str, value: float | None) -> str:
     return "" if value is None else metric(name, value)
 
 
-def _first(metrics: Mapping[str, tuple[float, ...]]) -> dict[str, float]:
+def _first(metrics: Mapping[str, tuple[float | None, ...]]) -> dict[str, float]:
     """Return the metrics of the only member."""
-    return {name: values[0] for name, values in metrics.items()}
+    return {name: values[0] for name, values in metrics.items() if values[0] is not None}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from thalweg import nn, optim
 from thalweg.data import Data
-from thalweg.engine.loop import Length
+from thalweg.engine.length import Length
 from thalweg.engine.stop import Judge
 from thalweg.errors import SpecError, nearest
 from thalweg.spec import SHORT_KEYS, Spec
@@ -39,14 +39,14 @@ def build_rule(spec: Spec) -> optim.Rule:
     return optim.build("lookahead", inner=rule, **chosen.lookahead.model_dump())
 
 
-def build_schedule(spec: Spec, rule: optim.Rule, length: Length) -> Callable[[int], optim.Hyper]:
-    """Return the hyperparameters of an update, given how many were made before.
+def build_course(spec: Spec, rule: optim.Rule, length: Length) -> optim.Schedule:
+    """Return what changes a rule's hyperparameters in the course of a run.
 
     Raises:
         SpecError: The schedule, an option or its target does not exist.
     """
-    chosen, per_epoch = spec.schedule, length.per_epoch
-    epochs = -(-length.updates // per_epoch)
+    chosen = spec.schedule
+    epochs = -(-length.updates // length.per_epoch)
     course = optim.build_schedule(
         chosen.name,
         total=max(1, length.updates if chosen.per == "step" else epochs),
@@ -56,7 +56,7 @@ def build_schedule(spec: Spec, rule: optim.Rule, length: Length) -> Callable[[in
         **chosen.options,
     )
     optim.in_force(rule, [course], epoch=0, step=0)  # a wrong target is known before the first step
-    return lambda made: optim.in_force(rule, [course], epoch=made // per_epoch, step=made)
+    return course
 
 
 def check_watched(judge: Judge, data: Data, metrics: Iterable[str]) -> None:

@@ -1,56 +1,26 @@
-"""A cohort: K networks of one architecture, the rule that moves them, and the one training step."""
+"""A cohort: K networks of one architecture, what moves them, and the one training step."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Generator, Tensor, nn
 
 from thalweg import optim
 from thalweg.data import Split
+from thalweg.engine.feed import Batch, has_own, parts
 from thalweg.engine.metrics import Average, Metric
+from thalweg.engine.regularisation import Regularisation, Regularisations
+from thalweg.engine.slices import Slice, neighbours, separate
+from thalweg.errors import ModelError
 from thalweg.nn import Loss
 from thalweg.nn.stacked import Stack
 
-Batch = tuple[Tensor, Tensor]
-"""Inputs, (1 or K, batch, …), and labels (batch,) or targets (batch, T)."""
-
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # None: as the parameters are
-
-
-@dataclass(frozen=True)
-class Regularisation:
-    """What is done to a gradient before the rule sees it.
-
-    Args:
-        l1: Weight of the penalty Σ|w| over parameters of two axes or more.
-        l2: Weight of the penalty ½Σw² over the same.
-        clip_value: Largest magnitude of an entry.
-        clip_norm: Largest 2-norm of a member's gradient.
-    """
-
-    l1: float = 0.0
-    l2: float = 0.0
-    clip_value: float | None = None
-    clip_norm: float | None = None
-
-    def penalise(self, theta: Tensor, grad: Tensor, weights: Tensor) -> None:
-        """Add the penalties' gradients to (K, P); the mask (1, P) marks the weights."""
-        if self.l2:
-            grad.addcmul_(theta, weights, value=self.l2)
-        if self.l1:
-            grad.addcmul_(theta.sign(), weights, value=self.l1)
-
-    def clip(self, grad: Tensor) -> None:
-        """Clip gradients (K, P)."""
-        if self.clip_value is not None:
-            grad.clamp_(-self.clip_value, self.clip_value)
-        if self.clip_norm is not None:
-            grad.mul_(self.clip_norm / optim.member_norm(grad).clamp_(min=self.clip_norm))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +30,14 @@ class Outcome:
     Args:
         metrics: Means over the samples before the update, ``loss`` first: (K,) each.
         samples: How many.
-        lr: Learning rate of the update.
-        finite: Whether all losses were finite; if not, nothing was moved.
+        lr: Learning rates of the update, K of them.
+        lost: Rows of the members whose loss was not a finite number.
     """
 
     metrics: Mapping[str, Tensor]
     samples: int
-    lr: float
-    finite: bool
+    lr: tuple[float, ...]
+    lost: tuple[int, ...] = ()
 
 
 class Cohort:
@@ -75,21 +45,23 @@ class Cohort:
 
     Args:
         modules: The networks. They are read, never changed.
-        rule: What moves the parameters.
+        rules: What moves the parameters: one rule for each member, or one for all, in which
+            hyperparameters may be (K, 1).
         loss: What is minimised.
-        schedule: Hyperparameters of an update, given how many were made before; the rule's own at
-            all times if None.
-        regularisation: Penalties and clipping.
+        courses: What changes a rule's hyperparameters in time, for each member; None if nothing.
+        per_epoch: Updates an epoch, by which such a course may count.
+        regularisation: Penalties and clipping: for each member, or one for all.
         metrics: What is measured beside the loss, by name.
         generators: One a member, for dropout masks, on the device.
         everything: Gives the whole training set in batches, for rules and statistics that need it.
         device: Where to train.
         precision: ``"float32"`` or ``"bfloat16"``, of linear layers and convolutions.
+        skip_nonfinite: Let a member whose gradient is not finite stay where it is, at that update.
 
     Attributes:
         stack: The networks' parameters, gradients and layers.
         layout: Where each parameter lies in a row of the stack, and its shape.
-        state: The rule's tensors.
+        slices: The rules, their tensors, and the members that each of them moves.
         updates: Updates made.
         gradients: Gradient evaluations made, in batches.
 
@@ -100,36 +72,94 @@ class Cohort:
     def __init__(
         self,
         modules: Sequence[nn.Module],
-        rule: optim.Rule,
+        rules: optim.Rule | Sequence[optim.Rule],
         loss: Loss,
         *,
-        schedule: Callable[[int], optim.Hyper] | None = None,
-        regularisation: Regularisation | None = None,
+        courses: Sequence[optim.Schedule | None] = (),
+        per_epoch: int = 1,
+        regularisation: Regularisation | Sequence[Regularisation] | None = None,
         metrics: Mapping[str, Metric] | None = None,
         generators: Sequence[Generator] = (),
         everything: Callable[[], Iterable[Batch]] = tuple,
         device: str | torch.device = "cpu",
         precision: str = "float32",
+        skip_nonfinite: bool = False,
     ) -> None:
+        K = len(modules)
         self.stack = Stack(
             modules, device=device, precision=PRECISIONS[precision], generators=generators
         )
-        self.rule, self.loss, self.metrics = rule, loss, dict(metrics or {})
-        self.everything = everything
-        self.schedule = schedule or (lambda update: rule.hyper())
-        self.regularisation = regularisation or Regularisation()
+        self.loss, self.metrics, self.everything = loss, dict(metrics or {}), everything
+        self.per_epoch, self.skip_nonfinite = per_epoch, skip_nonfinite
         self.layout = [(place.start, place.shape) for place in self.stack.places.values()]
-        self.state = optim.initial_state(rule, self.stack.theta, self.layout)
-        self.updates = self.gradients = 0
-        self._buffers = {name: buffer.clone() for name, buffer in self.stack.buffers.items()}
         self._weights = self.stack.mask(n for n, p in self.stack.places.items() if len(p.shape) > 1)
+        own = regularisation if isinstance(regularisation, Sequence) else [regularisation] * K
+        self._own = [each or Regularisation() for each in own]
+        self.updates = self.gradients = 0
+        self.slices: list[Slice] = []
+        each = separate(rules, K) if isinstance(rules, optim.Rule) else rules
+        self._slice(each, courses or [None] * K)
+        self._again: Again | None = None
+        self._members_changed()
+
+    def _slice(self, rules: Sequence[optim.Rule], courses: Sequence[optim.Schedule | None]) -> None:
+        """Add slices for members that begin now."""
+        start = place = self.slices[-1].rows.stop if self.slices else 0
+        counts = neighbours(rules)
+        if any(rule.revises for rule in rules) and len(self.slices) + len(counts) > 1:
+            raise ModelError(
+                "rules that need further gradients, with others in one cohort", "rules of one kind"
+            )
+        for count in counts:
+            mine = slice(place - start, place - start + count)
+            made = Slice(
+                rules[mine], courses[mine],
+                per_epoch=self.per_epoch, start=place, begun=self.updates,
+            )  # fmt: skip
+            made.state = optim.initial_state(made.rule, self.stack.theta[made.rows], self.layout)
+            self.slices.append(made)
+            place += count
+
+    def _still(self, g: Tensor) -> list[int]:
+        """Return the rows of a gradient, (n, P), that are not finite."""
+        finite = g.sum(1, dtype=torch.float64).isfinite().tolist()
+        return [row for row, good in enumerate(finite) if not good]
+
+    def _members_changed(self) -> None:
+        """Bring what is kept of each member in line with the members that there are."""
+        self.regularisations = Regularisations(self._own, self._weights)
+        self._buffers = {name: buffer.clone() for name, buffer in self.stack.buffers.items()}
+
+    @property
+    def members(self) -> int:
+        """K."""
+        return self.stack.members
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep some members, in their order; the others leave no trace in them.
+
+        Args:
+            rows: Those to keep, rising; at least one.
+        """
+        slices: list[Slice] = []
+        for each in self.slices:
+            first, stop = each.rows.start, each.rows.stop
+            mine = [row - first for row in rows if first <= row < stop]
+            if mine:
+                slices.append(each.keep(mine, slices[-1].rows.stop if slices else 0))
+        self.stack.keep(rows)
+        self.slices, self._own = slices, [self._own[row] for row in rows]
+        if self._again is not None:
+            self._again.keep(rows)
+        self._members_changed()
 
     def gradient(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Evaluate the gradient on a batch; it is then in ``stack.grad``.
 
         Args:
             x: Inputs, (1, batch, …) for all members or (K, batch, …).
-            y: Labels (batch,), or targets (batch, T).
+            y: Labels (batch,), or targets (batch, T), for all members; or the members' own,
+                (K, batch) or (K, batch, T).
 
         Returns:
             Loss and metrics, means over the batch in training mode: (K,) each.
@@ -153,40 +183,83 @@ class Cohort:
         metrics: dict[str, Tensor] = {}
         for x, y in batches:
             before = grad.clone() if samples else None
-            new, n = self.gradient(x, y), len(y)
+            new, n = self.gradient(x, y), x.shape[1]
             share = n / (samples + n)
             if before is not None:  # the mean over all samples so far
                 grad.lerp_(before, 1 - share)
                 new = {name: metrics[name].lerp(value, share) for name, value in new.items()}
             metrics, samples = new, samples + n
-        self.regularisation.penalise(self.stack.theta, grad, self._weights)
+        self.regularisations.penalise(self.stack.theta, grad)
         return metrics, samples
 
-    def step(self, batches: Iterable[Batch]) -> Outcome:
-        """Make one update from the gradient over one or more batches, weighed by their sizes."""
-        theta, t = self.stack.theta, self.updates
+    def look(self, batches: Iterable[Batch]) -> Outcome:
+        """Evaluate the gradient over one or more batches, weighed by their sizes; move nothing.
+
+        Running statistics are those after these batches, but for members whose loss is not finite,
+        where they are as they were.
+        """
         for name, buffer in self.stack.buffers.items():
             self._buffers[name].copy_(buffer)
-        again = Again(self, batches) if self.rule.revises else None
-        metrics, samples = self.mean_gradient(batches if again is None else again.batches)
-        hyper = self.schedule(t)
-        lr = hyper["lr"]
-        lr = float(lr.flatten()[0]) if isinstance(lr, Tensor) else float(lr)
-        if not all(map(math.isfinite, metrics["loss"].tolist())):
-            for name, buffer in self.stack.buffers.items():  # running statistics moved already
-                buffer.copy_(self._buffers[name])
-            return Outcome(metrics, samples, lr, finite=False)
-        g = self.stack.grad
-        if again is not None:
-            g = optim.revise(self.rule, theta, g, self.state, t, hyper, again)
-        self.regularisation.clip(g)
-        optim.apply(self.rule, theta, g, self.state, t, hyper, layout=self.layout)
+        self._again = Again(self, batches) if any(s.rule.revises for s in self.slices) else None
+        metrics, samples = self.mean_gradient(
+            batches if self._again is None else self._again.batches
+        )
+        losses = metrics["loss"].tolist()
+        lost = tuple(k for k, loss in enumerate(losses) if not math.isfinite(loss))
+        for name, buffer in self.stack.buffers.items() if lost else ():
+            buffer[list(lost)] = self._buffers[name][list(lost)]
+        return Outcome(metrics, samples, (), lost)
+
+    def move(self) -> tuple[float, ...]:
+        """Make the update that follows from the last look, and return the learning rates, K."""
+        theta, g, rates = self.stack.theta, self.stack.grad, list[float]()
+        for each in self.slices:
+            rows, t = each.rows, self.updates - each.begun
+            hyper, own, mine = each.hyper(t), theta[each.rows], g[each.rows]
+            if self._again is not None:  # then there is one slice
+                mine = optim.revise(each.rule, own, mine, each.state, t, hyper, self._again)
+            lr = hyper["lr"]
+            rates += (
+                lr.flatten().tolist() if isinstance(lr, Tensor) else [float(lr)] * len(each.rules)
+            )
+            self.regularisations.clip(mine, rows)
+            still = self._still(mine) if self.skip_nonfinite else []
+            kept = [(x, x[still].clone()) for x in (own, *each.tensors)] if still else []
+            if still:
+                mine[still] = 0.0  # a rule may refuse what is no number
+            optim.apply(each.rule, own, mine, each.state, t, hyper, layout=self.layout)
+            for tensor, before in kept:
+                tensor[still] = before
+        self._again = None
         self.updates += 1
-        return Outcome(metrics, samples, lr, finite=True)
+        return tuple(rates)
+
+    def step(self, batches: Iterable[Batch]) -> Outcome:
+        """Make one update, unless a loss is not finite: then nothing is moved."""
+        outcome = self.look(batches)
+        return outcome if outcome.lost else replace(outcome, lr=self.move())
 
     def slow_weights(self) -> Tensor | None:
-        """Return the rule's averaged parameters, (K, P), where it keeps such."""
-        return self.rule.evaluation_weights(self.stack.theta, self.state)
+        """Return the rules' averaged parameters, (K, P), if one of them keeps such; else None."""
+        theta = self.stack.theta
+        own = [each.rule.evaluation_weights(theta[each.rows], each.state) for each in self.slices]
+        if all(weights is None for weights in own):
+            return None
+        return torch.cat([
+            theta[each.rows] if weights is None else weights
+            for each, weights in zip(self.slices, own, strict=True)
+        ])  # fmt: skip
+
+    def _stale(self) -> list[int]:
+        """Return the rows whose running statistics are not those of the averaged weights."""
+        slices = [each for each in self.slices if each.rule.stale_statistics]
+        return [row for each in slices for row in range(each.rows.start, each.rows.stop)]
+
+    def remains(self, rows: Sequence[int], *, slow: bool = True) -> list[dict[str, Tensor]]:
+        """Return what is to be kept of members: parameters and buffers as evaluated, copies."""
+        with self.evaluation(slow=slow):
+            tensors = {**self.parameters(self.stack.theta), **self.stack.buffers}
+            return [{name: tensor[row].clone() for name, tensor in tensors.items()} for row in rows]
 
     def parameters(self, theta: Tensor) -> dict[str, Tensor]:
         """Return the parameters by name, (K, …), that a flat tensor (K, P) holds."""
@@ -220,20 +293,21 @@ class Cohort:
         """
         theta = self.slow_weights() if slow else None
         with self.stack.weights(theta):
-            if theta is None or not self.rule.stale_statistics or not self.stack.buffers:
+            stale = self._stale() if theta is not None and self.stack.buffers else []
+            if not stale:
                 yield
                 return
             with self.aside():
                 with self.aside():
                     seen = 0
-                    for x, y in self.everything():
-                        seen += len(y)
-                        self.stack.context.share = len(y) / seen
+                    for x, _ in self.everything():
+                        seen += x.shape[1]
+                        self.stack.context.share = x.shape[1] / seen
                         self.stack.forward(x, train=True)
                     self.stack.context.share = None
                     fresh = {name: buffer.clone() for name, buffer in self.stack.buffers.items()}
                 for name, buffer in self.stack.buffers.items():
-                    buffer.copy_(fresh[name])
+                    buffer[stale] = fresh[name][stale]
                 yield
 
     @torch.no_grad()
@@ -250,12 +324,12 @@ class Cohort:
         return torch.cat(parts, dim=1)
 
     def evaluate(
-        self, split: Split, *, slow: bool = True, chunk: int = 1000
+        self, split: Split | Sequence[Split], *, slow: bool = True, chunk: int = 1000
     ) -> dict[str, tuple[float, ...]]:
         """Return loss and metrics over a split, in evaluation mode, one number a member.
 
         Args:
-            split: Samples on the cohort's device.
+            split: Samples on the cohort's device: for all members, or of each, equally many.
             slow: Use the rule's averaged weights where it has such.
             chunk: Samples at a time.
         """
@@ -263,14 +337,21 @@ class Cohort:
             return self.measure(split, chunk=chunk)
 
     @torch.no_grad()
-    def measure(self, split: Split, *, chunk: int = 1000) -> dict[str, tuple[float, ...]]:
-        """Return loss and metrics over a split, in evaluation mode, of the networks as they are."""
+    def measure(
+        self, split: Split | Sequence[Split], *, chunk: int = 1000
+    ) -> dict[str, tuple[float, ...]]:
+        """Return loss and metrics in evaluation mode, of the networks as they are.
+
+        Args:
+            split: Samples on the cohort's device: for all members, or of each, equally many.
+            chunk: Samples at a time.
+        """
         average = Average()
-        for x, y in zip(split.x.split(chunk), split.y.split(chunk), strict=True):
-            outputs = self.stack.forward(x.unsqueeze(0))
-            average.add("loss", self.loss(outputs, y), len(y))
+        for x, y in parts(split, chunk):
+            outputs = self.stack.forward(x)
+            average.add("loss", self.loss(outputs, y), x.shape[1])
             for name, metric in self.metrics.items():
-                average.add(name, metric(outputs, y), len(y))
+                average.add(name, metric(outputs, y), x.shape[1])
         return average.result()
 
 
@@ -285,6 +366,15 @@ class Again:
     def __init__(self, cohort: Cohort, batches: Iterable[Batch]) -> None:
         self.cohort, self.batches = cohort, [(x.clone(), y) for x, y in batches]
         self._masks = [g.get_state() for g in cohort.stack.context.generators]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Forget the members that have left."""
+        chosen, K = list(rows), len(self._masks)
+        self.batches = [
+            (x[chosen] if len(x) == K > 1 else x, y[chosen] if has_own(y) else y)
+            for x, y in self.batches
+        ]
+        self._masks = [self._masks[row] for row in rows]
 
     def batch(self) -> Tensor:
         """Return the gradient on the update's own batches, with its own dropout masks, (K, P)."""

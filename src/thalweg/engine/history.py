@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from thalweg.engine.events import Clock, Evaluated, Event, Step
+from thalweg.engine.events import Evaluated, Event, Step
 from thalweg.errors import SpecError, ThalwegError
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ Columns = dict[str, list[Any]]
 class History:
     """Columns of numbers: one row a step, and one an evaluation.
 
+    Args:
+        by_member: Whether there are rows for each member, whose number is the column ``member``.
+            ``step``, ``epoch`` and ``gradients`` then count from where it entered.
+
     Attributes:
         steps: ``step``, ``epoch``, ``gradients``, ``seconds``, ``lr``, ``loss`` and the metrics of
             the batch, each a list with one entry an update.
@@ -27,26 +31,45 @@ class History:
             ``train_loss``, ``test_accuracy`` and so on, one entry an evaluation; None where a
             split was not evaluated.
 
-    Values are numbers for a single run, and lists of K for a cohort of K.
-
     Example:
+        >>> from thalweg.engine import Clock
         >>> history = History()
-        >>> history.add(Evaluated(Clock(8, 1.0, 8, 0.5), {"test_loss": (0.25,)}, lr=0.1))
+        >>> history.add(Evaluated(Clock(8, 1.0, 8, 0.5), {"test_loss": (0.25,)}, lr=(0.1,)))
         >>> history.epochs["step"], history.epochs["test_loss"]
         ([8], [0.25])
     """
 
-    def __init__(self) -> None:
-        self.steps: Columns = {name: [] for name in CLOCK}
-        self.epochs: Columns = {name: [] for name in CLOCK}
+    def __init__(self, *, by_member: bool = False) -> None:
+        self._member = ["member"] * by_member
+        self.steps: Columns = {name: [] for name in (*self._member, *CLOCK)}
+        self.epochs: Columns = {name: [] for name in (*self._member, *CLOCK)}
 
     def add(self, event: Event) -> None:
         """Take note of an event."""
         if isinstance(event, Step):
             values = {name: value.tolist() for name, value in event.metrics.items()}
-            _append(self.steps, event.clock, event.lr, values)
+            self._append(self.steps, event, values)
         elif isinstance(event, Evaluated):
-            _append(self.epochs, event.clock, event.lr, event.metrics)
+            self._append(self.epochs, event, event.metrics)
+
+    def _append(
+        self, columns: Columns, event: Step | Evaluated, values: Mapping[str, Sequence[Any]]
+    ) -> None:
+        """Append rows; what they lack is None, and so is what earlier rows lacked."""
+        rows, clock = len(columns["step"]), event.clock
+        new = len(event.members) if self._member else 1
+        for name in CLOCK[:-1]:
+            columns[name] += [getattr(clock, name)] * new
+        columns["lr"] += event.lr[:new]
+        if self._member:
+            columns["member"] += event.members
+        for name, value in values.items():
+            if name not in columns:
+                columns[name] = [None] * rows
+            columns[name] += value[:new]
+        if len(columns) > len(values) + len(CLOCK) + len(self._member):
+            for name in columns.keys() - values.keys() - {*CLOCK, *self._member}:
+                columns[name] += [None] * new
 
     def rows(self) -> dict[str, int]:
         """Return how many rows each table has."""
@@ -69,20 +92,3 @@ class History:
         except ImportError:
             raise ThalwegError("no pandas", "pandas", "pip install pandas") from None
         return pd.DataFrame(self.steps if by == "steps" else self.epochs)
-
-
-def _append(columns: Columns, clock: Clock, lr: float, row: Mapping[str, Any]) -> None:
-    """Append a row; what it lacks is None, and so is what earlier rows lacked."""
-    rows = len(columns["step"])
-    columns["step"].append(clock.step)
-    columns["epoch"].append(clock.epoch)
-    columns["gradients"].append(clock.gradients)
-    columns["seconds"].append(clock.seconds)
-    columns["lr"].append(lr)
-    for name, values in row.items():
-        if name not in columns:
-            columns[name] = [None] * rows
-        columns[name].append(values[0] if len(values) == 1 else list(values))
-    if len(columns) > len(row) + len(CLOCK):
-        for name in columns.keys() - row.keys() - set(CLOCK):
-            columns[name].append(None)

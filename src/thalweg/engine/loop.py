@@ -2,175 +2,168 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import torch
-from torch import Generator, Tensor
 
-from thalweg.data import Data, Split, index_batches
+from thalweg.data import Split
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.events import Clock, Diverged, Evaluated, Event, Finished, Reason, Step
+from thalweg.engine.feed import Feed
+from thalweg.engine.member import Member
 from thalweg.engine.metrics import Average
 from thalweg.engine.progress import Progress
-from thalweg.errors import SpecError
-from thalweg.spec import Spec, parse_interval
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a run is.
-
-    Args:
-        batch_size: Samples a batch.
-        per_epoch: Updates an epoch.
-        updates: Updates in all.
-        evaluate_every: Updates between two evaluations; 0 is never.
-    """
-
-    batch_size: int
-    per_epoch: int
-    updates: int
-    evaluate_every: int
-
-    @classmethod
-    def of(cls, spec: Spec, samples: int) -> Length:
-        """Return the length of a spec's run on so many training samples.
-
-        Raises:
-            SpecError: There would be no update.
-
-        Example:
-            >>> Length.of(Spec(batch_size=64, epochs=3), samples=1000)
-            Length(batch_size=64, per_epoch=16, updates=48, evaluate_every=16)
-        """
-        size = samples if spec.batch_size == "full" else min(spec.batch_size, samples)
-        batches = samples // size if spec.drop_last else math.ceil(samples / size)
-        per_epoch = math.ceil(batches / spec.accumulate)
-        epochs = 1.0 if spec.epochs is None else spec.epochs
-        updates = spec.steps or round(epochs * per_epoch)
-        if updates < 1:
-            raise SpecError(
-                f"epochs={epochs:g}", "at least one update", f"an epoch has {per_epoch}"
-            )
-        return cls(size, per_epoch, updates, _in_updates(spec.evaluate_every, per_epoch))
-
-
-def _in_updates(interval: str, per_epoch: int) -> int:
-    """Return how many updates an interval is; 0 for never."""
-    count, unit = parse_interval(interval) or (0, "step")
-    return int(count) * (per_epoch if unit == "epoch" else 1)
 
 
 @torch.no_grad()
-def descend(cohort: Cohort, data: Data, spec: Spec, progress: Progress) -> Iterator[Event]:
+def descend(
+    cohort: Cohort,
+    feed: Feed,
+    splits: Mapping[str, Mapping[int, Split]],
+    progress: Progress,
+    *,
+    accumulate: int = 1,
+    slow: bool = True,
+) -> Iterator[Event]:
     """Train a cohort and say what happens.
 
     Args:
         cohort: The networks; they are moved in place.
-        data: The samples, on the cohort's device.
-        spec: How long, in which batches, what to evaluate and when to stop.
+        feed: Their training samples, on the cohort's device.
+        splits: What they may be evaluated on, by name: the samples of each member by its number.
         progress: Where to go on from; kept up to date, so that a snapshot that is taken at any
             event is whole.
+        accumulate: Batches whose gradients make one update.
+        slow: Evaluate with the rules' averaged weights where there are such.
 
     Yields:
-        `Step` after every update; `Evaluated` at the chosen intervals, and at the end on every
-        split; `Diverged` when a loss is not finite; and `Finished` last.
+        `Step` after every update; `Evaluated` at the chosen intervals, and at its end on every
+        split, for each member; `Diverged` when losses are not finite; and `Finished` for those that
+        are over. A member that is over leaves the cohort, unless it is among the last.
     """
-    length, p, judge = Length.of(spec, len(data.train)), progress, progress.judge
-    accumulate = min(spec.accumulate, len(data.train))
-    splits, slow = data.splits(), spec.evaluate_weights != "current"
+    p, per_epoch, told = progress, progress.length.per_epoch, list[Member]()
+    every = p.length.evaluate_every
 
-    def measure(*, chosen: bool) -> dict[str, tuple[float, ...]]:
-        those = {name: split for name, split in splits.items() if (name in judge.splits) == chosen}
-        if not those:
+    def measure(names: Sequence[str]) -> dict[str, tuple[float, ...]]:
+        if not names:
             return {}
         with cohort.evaluation(slow=slow):
             return {
                 f"{name}_{metric}": value
-                for name, split in those.items()
-                for metric, value in cohort.measure(split).items()
+                for name in names
+                for metric, value in cohort.measure(
+                    [splits[name][member.number] for member in p.members]
+                ).items()
             }
 
     def clock() -> Clock:
-        epoch = cohort.updates / length.per_epoch
-        return Clock(cohort.updates, epoch, cohort.gradients, p.seconds)
+        return Clock(cohort.updates, cohort.updates / per_epoch, cohort.gradients, p.seconds)
 
-    if cohort.updates >= length.updates and not p.due:
-        p.reason = p.reason or "complete"
-    while p.reason is None:
-        p.shuffle = p.order.get_state()
-        batches = batches_of(
-            data.train,
-            length.batch_size,
-            p.order,
-            drop_last=spec.drop_last,
-            skip=min(p.done * accumulate, len(data.train)),
-        )
-        while p.reason is None and (p.due or p.done < length.per_epoch):
+    def part(over: Mapping[Member, Reason]) -> None:
+        """Let members go; if nobody would be left, their tensors stay where they are."""
+        rows = [row for row, member in enumerate(p.members) if member in over]
+        stay = [row for row, member in enumerate(p.members) if member not in over]
+        for member, reason in over.items():
+            member.reason = reason
+        if stay and rows:
+            for row, remains in zip(rows, cohort.remains(rows, slow=slow), strict=True):
+                p.members[row].remains = remains
+            cohort.keep(stay)
+            feed.keep(stay)
+            p.keep(stay)
+        elif rows:
+            cohort.stack.release()
+
+    def farewell() -> Iterator[Event]:
+        ended = [member for member in p.everyone if member.reason and member not in told]
+        for reason in dict.fromkeys(member.reason for member in ended):
+            mine = [member for member in ended if member.reason == reason]
+            told.extend(mine)
+            yield Finished(clock(), reason, _columns(mine), _numbers(mine))  # type: ignore[arg-type]
+
+    if not p.due:
+        part({m: "complete" for m in p.active if cohort.updates - m.begun[0] >= m.length.updates})
+    yield from farewell()
+    while p.active:
+        p.orders.begin_epoch()
+        batches = feed.epoch(skip=min(p.done * accumulate, len(feed.splits[0])))
+        while p.active and (p.due or p.done < per_epoch):
             if not p.due:
                 begin = time.perf_counter()
-                outcome = cohort.step(islice(batches, accumulate))
+                outcome = cohort.look(islice(batches, accumulate))
+                measured, lost = outcome.metrics, [p.members[row] for row in outcome.lost]
+                if lost:
+                    good = [row for row, member in enumerate(p.members) if member not in lost]
+                    diverged = Diverged(
+                        clock(),
+                        _numbers(lost),
+                        tuple(measured["loss"][list(outcome.lost)].tolist()),
+                    )
+                    part(dict.fromkeys(lost, "diverged"))
+                    measured = {name: value[good] for name, value in measured.items()}
+                    if not good:
+                        p.seconds += time.perf_counter() - begin
+                        yield diverged
+                        break
+                rates = cohort.move()
                 p.seconds += time.perf_counter() - begin
-                if not outcome.finite:
-                    losses = tuple(outcome.metrics["loss"].tolist())
-                    bad = tuple(k for k, loss in enumerate(losses) if not math.isfinite(loss))
-                    p.reason = "diverged"
-                    yield Diverged(clock(), bad, losses)
-                    break
-                for name, value in outcome.metrics.items():
+                for member, lr in zip(p.members, rates, strict=True):
+                    member.lr = lr
+                for name, value in measured.items():
                     p.running.add(name, value, outcome.samples)
-                p.done, p.due, p.lr = p.done + 1, True, outcome.lr
-                yield Step(clock(), outcome.metrics, p.lr)
+                p.done, p.due = p.done + 1, True
+                yield Step(clock(), measured, rates, _numbers(p.members))
+                if lost:
+                    yield diverged
 
-            reason: Reason | None = None
-            if cohort.updates >= length.updates:
-                reason = "complete"
-            elif judge.out_of_time(p.seconds):
-                reason = "time"
-            every = length.evaluate_every
-            evaluates = bool(every and (reason is not None or cohort.updates % every == 0))
-            if evaluates:
-                last = {f"running_{name}": value for name, value in p.running.result().items()}
-                last |= measure(chosen=True)
-                reason = judge.verdict(last) or reason
-                if reason is not None:  # the last word is on every split
-                    last |= measure(chosen=False)
-                p.last = last
-            p.due, p.reason = False, reason
-            if evaluates:
-                yield Evaluated(clock(), p.last, p.lr)
-        if p.reason is None:
+            over: dict[Member, Reason] = {}
+            for member in p.active:
+                if cohort.updates - member.begun[0] >= member.length.updates:
+                    over[member] = "complete"
+                elif member.judge.out_of_time(p.seconds):
+                    over[member] = "time"
+            looked = [
+                member
+                for member in p.active
+                if every and (member in over or (cohort.updates - member.begun[0]) % every == 0)
+            ]
+            event = None
+            if looked:
+                chosen = [name for name in splits if name in p.watched]
+                found: dict[str, tuple[float, ...]] = {
+                    f"running_{name}": value for name, value in p.running.result().items()
+                }
+                found |= measure(chosen)
+                rows = {member: row for row, member in enumerate(p.members)}
+                for member in looked:
+                    member.last = {name: values[rows[member]] for name, values in found.items()}
+                    verdict = member.judge.verdict(member.last)
+                    if verdict is not None:
+                        over[member] = verdict
+                if over:  # their last word is on every split
+                    more = measure([name for name in splits if name not in chosen])
+                    for member in over:
+                        for name, values in more.items():
+                            member.last[name] = values[rows[member]]
+                rates = tuple(member.lr for member in looked)
+                event = Evaluated(clock(), _columns(looked), rates, _numbers(looked))
+            p.due = False
+            part(over)
+            if event is not None:
+                yield event
+            yield from farewell()
+        if p.active:
             p.done, p.running = 0, Average()
-    yield Finished(clock(), p.reason, p.last)
+    yield from farewell()
 
 
-def batches_of(
-    split: Split, size: int, order: Generator, *, drop_last: bool, skip: int = 0
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over one epoch's inputs, (1, batch, …), and labels; inputs share their memory.
-
-    The order is drawn at once. The first ``skip`` batches are left out.
-    """
-    indices = index_batches(len(split), size, order, drop_last=drop_last, device=split.x.device)
-    return _gather(split, size, islice(indices, skip, None))
+def _numbers(members: Sequence[Member]) -> tuple[int, ...]:
+    return tuple(member.number for member in members)
 
 
-def everything(split: Split, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Iterate over a whole split in its own order, as inputs (1, batch, …) and labels."""
-    for x, y in zip(split.x.split(size), split.y.split(size), strict=True):
-        yield x.unsqueeze(0), y
-
-
-def _gather(split: Split, size: int, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    x, y = split.x, split.y
-    if size == len(split):  # its own order
-        yield from ((x.unsqueeze(0), y) for _ in indices)
-        return
-    place = torch.empty((size, *x.shape[1:]), dtype=x.dtype, device=x.device)
-    for index in indices:
-        chosen = torch.index_select(x, 0, index, out=place[: len(index)])
-        yield chosen.unsqueeze(0), y.index_select(0, index)
+def _columns(members: Sequence[Member]) -> dict[str, tuple[float | None, ...]]:
+    """Return the members' last evaluations; None where one has no such number."""
+    names = dict.fromkeys(name for member in members for name in member.last)
+    return {name: tuple(member.last.get(name) for member in members) for name in names}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -12,12 +12,14 @@ from torch import Generator, Tensor
 
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.events import Reason
+from thalweg.engine.feed import Orders
+from thalweg.engine.member import Member
 from thalweg.engine.metrics import Average
-from thalweg.engine.stop import Judge
+from thalweg.engine.slices import Slice
 from thalweg.errors import ModelError
 from thalweg.nn.stacked import Stack
 
-FOREIGN = "slots/foreign/"
+FOREIGN = "foreign/"
 """Where the bytes of other packages' optimizers are: their names and sizes are their own affair."""
 
 
@@ -26,31 +28,49 @@ class Progress:
     """Where a descent stands, beside its cohort.
 
     Args:
-        order: Source of the order of the samples.
-        judge: Decides when to stop.
-        shuffle: State of ``order`` as it was when the epoch began.
+        members: Those in the cohort, in its order; the last ones stay there when they are over.
+        orders: Sources of the order of the samples.
+        gone: Members that have left.
         done: Updates made in this epoch.
         due: Whether what follows an update is still to come: the evaluation, the verdict.
-        lr: Learning rate of the last update.
         seconds: Time spent training.
         running: Averages over the batches since the epoch began.
-        last: The last evaluation.
-        reason: Why the run ended; None before.
+
+    Attributes:
+        length: Batch size and intervals, which all members share.
+        watched: Splits to evaluate at every interval.
     """
 
-    order: Generator
-    judge: Judge
-    shuffle: Tensor = field(init=False)
+    members: list[Member]
+    orders: Orders
+    gone: list[Member] = field(default_factory=list)
     done: int = 0
     due: bool = False
-    lr: float = 0.0
     seconds: float = 0.0
     running: Average = field(default_factory=Average)
-    last: dict[str, tuple[float, ...]] = field(default_factory=dict)
-    reason: Reason | None = None
 
     def __post_init__(self) -> None:
-        self.shuffle = self.order.get_state()
+        self.length = self.members[0].length
+        self.watched = {split for member in self.members for split in member.judge.splits}
+
+    @property
+    def active(self) -> list[Member]:
+        """Those that train."""
+        return [member for member in self.members if member.reason is None]
+
+    @property
+    def everyone(self) -> list[Member]:
+        """All that there ever were, by their numbers."""
+        return sorted([*self.members, *self.gone], key=lambda member: member.number)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep some members, rising; the others are gone."""
+        stay = [self.members[row] for row in rows]
+        self.gone += [member for member in self.members if member not in stay]
+        self.members = stay
+        self.orders.keep(rows)
+        for name, total in self.running.sums.items():
+            self.running.sums[name] = total[list(rows)]
 
 
 @dataclass(frozen=True)
@@ -82,11 +102,26 @@ class Watched(BaseModel):
     waited: Count
 
 
+class MemberFacts(BaseModel):
+    """What the facts of a snapshot say of a member: see `Member`."""
+
+    model_config = _STRICT
+
+    number: Count
+    begun: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    lr: float
+    last: dict[str, float]
+    patience: Watched | None
+    reason: Reason | None
+
+
 class Facts(BaseModel):
     """What the facts of a snapshot are: those of `Cohort`, `Progress` and `Run`.
 
     Args:
         counts: Samples since the epoch began, by metric.
+        members: Those in the cohort, in its order.
+        gone: Those that have left.
         states_every: Updates between two recorded states; 0 if none are.
         rows: Rows of the history's tables.
     """
@@ -97,12 +132,10 @@ class Facts(BaseModel):
     gradients: Count
     done: Count
     due: bool
-    lr: float
     seconds: float
     counts: dict[str, Annotated[int, Field(gt=0, lt=2**53)]]
-    last: dict[str, list[float]]
-    patience: Watched | None
-    reason: Reason | None
+    members: Annotated[list[MemberFacts], Field(min_length=1)]
+    gone: list[MemberFacts]
     states_every: Count = 0
     rows: dict[str, Count] = {}
 
@@ -126,79 +159,111 @@ def take(cohort: Cohort, progress: Progress) -> Snapshot:
     stack = cohort.stack
     arrays = _under("parameters", cohort.parameters(stack.theta))
     arrays |= {f"buffers/{name}": buffer for name, buffer in stack.buffers.items()}
-    for slot, value in cohort.rule.pack(cohort.state).items():
-        if value.shape == stack.theta.shape:
-            arrays |= _under(f"slots/{slot}", cohort.parameters(value))
-        else:
-            arrays[f"slots/{slot}"] = value
-    arrays["generators/order"] = progress.shuffle
+    for prefix, each in _slots(cohort):
+        for slot, value in each.rule.pack(each.state).items():
+            if value.shape[1:] == stack.theta.shape[1:]:
+                arrays |= _under(f"{prefix}{slot}", cohort.parameters(value))
+            else:
+                arrays[f"{prefix}{slot}"] = value
+    arrays |= {f"generators/order/{k}": state for k, state in enumerate(progress.orders.shuffles)}
     for member, generator in enumerate(stack.context.generators):
         arrays[f"generators/masks/{member}"] = generator.get_state()
     arrays |= {f"running/{name}": total for name, total in progress.running.sums.items()}
-    patience = progress.judge.patience
     facts = {
         "updates": cohort.updates,
         "gradients": cohort.gradients,
         "done": progress.done,
         "due": progress.due,
-        "lr": progress.lr,
         "seconds": progress.seconds,
         "counts": dict(progress.running.counts),
-        "last": {name: list(values) for name, values in progress.last.items()},
-        "patience": patience
-        and {"metric": patience.metric, "best": patience.best, "waited": patience.waited},
-        "reason": progress.reason,
+        "members": [_facts(member) for member in progress.members],
+        "gone": [_facts(member) for member in progress.gone],
     }
     return Snapshot({name: array.clone() for name, array in arrays.items()}, facts)
 
 
+def _facts(member: Member) -> dict[str, Any]:
+    patience = member.judge.patience
+    return {
+        "number": member.number,
+        "begun": list(member.begun),
+        "lr": member.lr,
+        "last": dict(member.last),
+        "patience": patience
+        and {"metric": patience.metric, "best": patience.best, "waited": patience.waited},
+        "reason": member.reason,
+    }
+
+
 def restore(cohort: Cohort, progress: Progress, snapshot: Snapshot) -> None:
     """Put a cohort and its progress where a snapshot was taken.
+
+    Args:
+        cohort: As it was before the first step.
+        progress: Likewise, or with the members of the snapshot left.
+        snapshot: What `take` returned.
 
     Raises:
         ModelError: The snapshot is of another model, of another rule, or damaged; nothing was
             changed.
     """
     facts, arrays, stack = check_facts(snapshot), snapshot.arrays, cohort.stack
+    for known_of, there in ((facts.members, progress.members), (facts.gone, progress.gone)):
+        if [known.number for known in known_of] != [member.number for member in there]:
+            raise ModelError("a snapshot of another cohort", "one with the members that there are")
     _check_arrays(arrays, take(cohort, progress).arrays, facts, stack)
     _load(stack, stack.theta, arrays, "parameters")
     for name, buffer in stack.buffers.items():
         buffer.copy_(arrays[f"buffers/{name}"])
-    packed = {n.removeprefix("slots/"): a for n, a in arrays.items() if n.startswith(FOREIGN)}
-    if packed:
-        cohort.rule.unpack(stack.theta, cohort.state, packed, cohort.layout)
-    else:
-        for slot, value in cohort.state.items():
-            if value.shape == stack.theta.shape:
-                _load(stack, value, arrays, f"slots/{slot}")
+    for prefix, each in _slots(cohort):
+        mine = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+        packed = {n: a for n, a in mine.items() if n.startswith(FOREIGN)}
+        if packed:
+            theta = stack.theta[each.rows]
+            each.rule.unpack(theta, each.state, packed, cohort.layout)
+            continue
+        for slot, value in each.state.items():
+            if value.shape[1:] == stack.theta.shape[1:]:
+                _load(stack, value, mine, slot)
             else:
-                value.copy_(arrays[f"slots/{slot}"])
+                value.copy_(mine[slot])
     for member, generator in enumerate(stack.context.generators):
         generator.set_state(arrays[f"generators/masks/{member}"].cpu())
-    progress.shuffle = arrays["generators/order"].cpu()
-    progress.order.set_state(progress.shuffle)
+    count = len(progress.orders.generators)
+    progress.orders.back_to_epoch([arrays[f"generators/order/{k}"].cpu() for k in range(count)])
     progress.running = Average(
         {name: arrays[f"running/{name}"].to(stack.device, copy=True) for name in facts.counts},
         dict(facts.counts),
     )
     cohort.updates, cohort.gradients = facts.updates, facts.gradients
-    progress.done, progress.due, progress.lr = facts.done, facts.due, facts.lr
-    progress.seconds, progress.reason = facts.seconds, facts.reason
-    progress.last = {name: tuple(values) for name, values in facts.last.items()}
-    patience, watched = progress.judge.patience, facts.patience
-    if patience is not None and watched is not None and watched.metric == patience.metric:
-        patience.best, patience.waited = watched.best, watched.waited
+    progress.done, progress.due = facts.done, facts.due
+    progress.seconds = facts.seconds
+    everyone = {member.number: member for member in progress.everyone}
+    for known in (*facts.members, *facts.gone):
+        one = everyone[known.number]
+        one.begun, one.lr = (known.begun[0], known.begun[1]), known.lr
+        one.last, one.reason = dict(known.last), known.reason
+        patience, watched = one.judge.patience, known.patience
+        if patience is not None and watched is not None and watched.metric == patience.metric:
+            patience.best, patience.waited = watched.best, watched.waited
+
+
+def _slots(cohort: Cohort) -> list[tuple[str, Slice]]:
+    """Return the slices, and where their tensors are in a snapshot."""
+    if len(cohort.slices) == 1:
+        return [("slots/", cohort.slices[0])]
+    return [(f"slots/{k}/", each) for k, each in enumerate(cohort.slices)]
 
 
 def _check_arrays(
     arrays: Mapping[str, Tensor], mine: Mapping[str, Tensor], facts: Facts, stack: Stack
 ) -> None:
     """Check that arrays have the names, shapes and types that those of this run have."""
-    own = ("running/", FOREIGN)
+    own = ("running/", f"slots/{FOREIGN}")
     expected = {n: _kind(array) for n, array in mine.items() if not n.startswith(own)}
     sums = _kind(torch.empty(stack.members, dtype=torch.float64))
     expected |= {f"running/{name}": sums for name in facts.counts}
-    found = {n: _kind(array) for n, array in arrays.items() if not n.startswith(FOREIGN)}
+    found = {n: _kind(array) for n, array in arrays.items() if not n.startswith(own[1])}
     for name in [*expected, *found]:
         if expected.get(name) != found.get(name):
             raise ModelError(
@@ -207,7 +272,7 @@ def _check_arrays(
             )
     for name, array in arrays.items():
         if name.startswith("generators/"):
-            device = "cpu" if name == "generators/order" else stack.device
+            device = "cpu" if name.startswith("generators/order/") else stack.device
             try:
                 Generator(device).set_state(array.cpu())
             except RuntimeError:

@@ -89,7 +89,7 @@ class Patience:
 
 
 class Judge:
-    """Decides, from evaluations and the clock, whether a run of one network is over.
+    """Decides, from evaluations and the clock, whether a network is trained for long enough.
 
     Args:
         spec: ``until``, ``patience`` with its ``monitor``, and ``max_seconds``.
@@ -109,12 +109,11 @@ class Judge:
         self.watched = tuple(watched)
         self.splits = {*spec.evaluate, *(metric.split("_")[0] for metric in watched)}
 
-    def verdict(self, metrics: Mapping[str, tuple[float, ...]]) -> Reason | None:
+    def verdict(self, metrics: Mapping[str, float]) -> Reason | None:
         """Tell why to stop after this evaluation, if it is so."""
-        first = {name: values[0] for name, values in metrics.items()}
-        if self.condition is not None and self.condition.holds(first):
+        if self.condition is not None and self.condition.holds(metrics):
             return "until"
-        if self.patience is not None and self.patience.exhausted(first):
+        if self.patience is not None and self.patience.exhausted(metrics):
             return "patience"
         return None
 

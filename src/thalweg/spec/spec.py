@@ -53,10 +53,14 @@ class Spec(Section):
     epochs: NonNegative | None = Field(None, description="passes over the training set")
     steps: Count | None = Field(None, description="updates, instead of epochs")
     seed: Seed = Field(0, description="seed of the init, the data order and the dropout masks")
+    order_seed: Seed | None = Field(
+        None, description="seed of the data order alone; that of the rest if none"
+    )
     drop_last: bool = Field(False, description="leave out a last batch that is short")
     accumulate: Count = Field(1, description="batches whose gradients make one update")
     clip_norm: Positive | None = Field(None, description="largest 2-norm of the gradient")
     clip_value: Positive | None = Field(None, description="largest gradient entry")
+    skip_nonfinite: bool = Field(False, description="leave out updates by gradients not finite")
     l1: NonNegative = Field(
         0.0, description="weight of the L1 penalty on weights of two or more axes"
     )

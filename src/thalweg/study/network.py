@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Generator, nn
 
 from thalweg import nn as networks
-from thalweg.engine import Cohort, Progress, Snapshot
+from thalweg.engine import Cohort, Length, Member, Progress, Snapshot
 from thalweg.engine.build import build_rule
+from thalweg.engine.feed import Orders
 from thalweg.engine.progress import restore
 from thalweg.engine.stop import Judge
 from thalweg.errors import FileError, ModelError, SpecError
@@ -57,18 +58,19 @@ def network_of(folder: RunFolder, found: Checkpoint) -> nn.Module:
     spec = folder.spec
     try:
         cohort = _cohort(folder, spec)
-        order = Progress(Generator(), Judge(spec))
+        length = Length(1, 1, 1, 0)  # it is not trained
+        progress = Progress([Member(0, spec, length, Judge(spec))], Orders([Generator()], [0]))
     except (SpecError, ModelError) as error:
         file = folder.path / "spec.toml"
         raise FileError(f"{file} with {error.got}", error.expected, error.hint) from None
     # Dropout masks are for training, and those of another device could not be drawn here.
     arrays = {n: a for n, a in found.arrays.items() if not n.startswith("generators/masks/")}
     try:
-        restore(cohort, order, Snapshot(arrays, found.facts))
+        restore(cohort, progress, Snapshot(arrays, found.facts))
     except ModelError as error:
         raise ModelError(f"{found.file}, {error.got}", error.expected, error.hint) from None
     slow = spec.evaluate_weights != "current"
-    if slow and cohort.rule.stale_statistics and cohort.stack.buffers:
+    if slow and cohort.slices[0].rule.stale_statistics and cohort.stack.buffers:
         return load_run(folder.path, _name(found)).model
     with cohort.evaluation(slow=slow):
         return cohort.stack.export(0)

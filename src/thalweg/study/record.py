@@ -72,10 +72,8 @@ class Recorder:
             case Step(clock=clock):
                 if self._is_due(clock.step):
                     self.save()
-            case Evaluated(metrics=metrics):
-                if self._watch is not None and self._watch.improves(
-                    {name: values[0] for name, values in metrics.items()}
-                ):
+            case Evaluated():
+                if self._watch is not None and self._watch.improves(self.run.metrics):
                     self._best = self.run.snapshot()
             case Diverged(clock=clock, loss=loss):
                 self.folder.log(f"diverged after step {clock.step}: a loss of {loss[0]}")

@@ -200,9 +200,11 @@ def restore(run: Run, folder: RunFolder, found: Checkpoint, *, end: bool = False
             is damaged.
         ModelError: The checkpoint is of another model or rule.
     """
-    changes: dict[str, Any] = {"reason": None} if end else {}
+    changes: dict[str, Any] = {}
     try:
-        facts = check_facts(Snapshot(found.arrays, {**found.facts, **changes}))
+        facts = check_facts(Snapshot(found.arrays, found.facts))
+        if end:
+            changes["members"] = [{**one.model_dump(), "reason": None} for one in facts.members]
         every, states = _states(run, folder, facts)
         changes["states_every"] = every
         steps, epochs = (_rows(run, folder, facts, name) for name in ("steps", "epochs"))

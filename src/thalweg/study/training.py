@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor, nn
 
 from thalweg.data import Data
-from thalweg.engine import Event, Run, short_keys
+from thalweg.engine import Event, Finished, Run, short_keys
 from thalweg.spec import DataSpec, Spec
 from thalweg.store import DataFacts, RunFolder, claim_path, environment, new_info
 from thalweg.study.record import Recorder
@@ -145,7 +145,7 @@ def record(
             for event in run.events():
                 recorder(event)
                 yield event
-                if stop.signal is not None and run.reason is None:
+                if stop.signal is not None and not isinstance(event, Finished):
                     recorder.close("interrupted")
                     raise Interrupted(stop.signal, f"saved; thalweg resume {folder.path} goes on")
         finally:

@@ -1,0 +1,40 @@
+"""What a member of a cohort has for itself, beside its tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from thalweg.engine.events import Reason
+from thalweg.engine.length import Length
+from thalweg.engine.stop import Judge
+from thalweg.spec import Spec
+
+
+@dataclass(eq=False)
+class Member:
+    """A network in training, or one that has left.
+
+    Args:
+        number: Its place among those that were asked for.
+        spec: What it is.
+        length: How many updates there are to be.
+        judge: Decides when it is to stop.
+        begun: Updates and gradient evaluations that the cohort had made when it entered.
+        lr: Learning rate of its last update.
+        last: Its last evaluation.
+        reason: Why it ended; None before.
+        remains: Its parameters and buffers as evaluated, once it has left others behind.
+    """
+
+    number: int
+    spec: Spec
+    length: Length
+    judge: Judge
+    begun: tuple[int, int] = (0, 0)
+    lr: float = 0.0
+    last: dict[str, float] = field(default_factory=dict)
+    reason: Reason | None = None
+    remains: Mapping[str, Tensor] | None = None
