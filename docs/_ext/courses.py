@@ -13,7 +13,7 @@ from gallery import default, write
 from sphinx.application import Sphinx
 
 from thalweg import optim
-from thalweg.cli.schedules import EPOCHS, MADE_UP, build, draw, follow
+from thalweg.cli.courses import EPOCHS, MADE_UP, build, draw, follow
 from thalweg.plots.theme import PAPER
 
 BESIDE: dict[str, list[dict[str, Any]]] = {

@@ -366,7 +366,7 @@ def test_epochs_and_steps_are_told_apart_and_factors_multiply() -> None:
         ("piecewise", {"total": 3, "boundaries": [2, 2], "factors": [1, 1, 2]}, "rising ones"),
         ("piecewise", {"total": 3, "boundaries": [2], "factors": [1]}, "1 factors and 1 boundar"),
         ("plateau", {"total": 3, "gamma": 1.0}, "gamma=1.0"),
-        ("plateau", {"total": 3, "threshold_mode": "both"}, "expected rel or abs"),
+        ("plateau", {"total": 3, "threshold_mode": "both"}, "expected a word in {rel, abs}"),
         ("plateau", {"total": 3, "threshold": 1}, "threshold=1 for schedule plateau; expected a"),
     ],
 )

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from thalweg.cli.parser import Commands, Namespace
 from thalweg.errors import SpecError
@@ -17,25 +17,8 @@ from thalweg.errors import SpecError
 if TYPE_CHECKING:
     from thalweg.optim import Schedule
 
-EPOCHS = 60
-"""Of a run to draw a schedule over, unless another length is asked for."""
-
 LONGEST = 1_000_000
 """Epochs or steps."""
-
-MADE_UP = "The metric is made up: a loss that levels off, and goes on when the factor falls."
-
-
-class Course(NamedTuple):
-    """What a schedule does in each epoch or step of a run.
-
-    Attributes:
-        factors: What the base value is multiplied by.
-        metric: A made-up loss, for a schedule that reacts to one; else None.
-    """
-
-    factors: list[float]
-    metric: list[float] | None
 
 
 def add(commands: Commands) -> None:
@@ -68,7 +51,7 @@ def add(commands: Commands) -> None:
         help="an option of the schedule, or its start or target, as in -s gamma=0.5; repeatable",
     )  # fmt: skip
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", metavar="N", help=f"count epochs, so many ({EPOCHS})")
+    length.add_argument("--epochs", metavar="N", help="count epochs, so many (60)")
     length.add_argument("--steps", metavar="N", help="count steps, so many")
     parser.add_argument("--lr", metavar="X", help="the base value (1, which leaves the factors)")
     parser.add_argument(
@@ -108,6 +91,7 @@ def schedule(arguments: Namespace) -> int:
         SpecError: There is none of that name, or a value is not allowed.
         FileError: The picture cannot be written.
     """
+    from thalweg.cli.courses import MADE_UP, build, draw, follow
     from thalweg.plots.picture import save
 
     name = arguments.schedule
@@ -133,77 +117,6 @@ def schedule(arguments: Namespace) -> int:
     if arguments.plot is not None:
         print(f"\npicture: {arguments.plot}")
     return 0
-
-
-def build(
-    name: str, given: Mapping[str, Any], *, per: str, total: int
-) -> tuple[Schedule, dict[str, Any]]:
-    """Return a schedule, and its options with those of its example that were not given.
-
-    The example's lengths are stretched to the run's.
-
-    Raises:
-        SpecError: There is none of that name, or a value is not allowed.
-    """
-    from thalweg import optim
-
-    found = optim.schedules().get(name)
-    example = {} if found is None else found.example
-    options = {key: _stretched(value, total) for key, value in example.items()} | dict(given)
-    return optim.build_schedule(name, per=per, total=total, **options), options
-
-
-def follow(schedule: Schedule) -> Course:
-    """Return what a schedule does over its run; one that reacts, to a made-up loss.
-
-    The loss levels off, at a level that is the lower the less the factor is.
-    """
-    from thalweg.optim import Plateau
-
-    shape = schedule.shape
-    if not isinstance(shape, Plateau):
-        return Course([schedule.factor(n) for n in range(schedule.total)], None)
-    tracker, loss = shape.tracker(lower_is_better=True), 3.0
-    factors, losses = [], []
-    for n in range(schedule.total):
-        factors.append(tracker.factor)
-        losses.append(loss)
-        if n >= schedule.start:
-            tracker.observe(loss)
-        loss = 0.4 * loss + 0.6 * math.sqrt(tracker.factor)
-    return Course(factors, losses)
-
-
-def draw(
-    names: Sequence[str],
-    values: Sequence[Sequence[float]],
-    schedule: Schedule,
-    *,
-    what: str,
-    metric: Sequence[float] | None = None,
-) -> Any:
-    """Return the figure of some schedules over one run.
-
-    Args:
-        names: One a curve.
-        values: In epochs or steps 0, 1, …
-        schedule: One of them; they count the same.
-        what: What the values are.
-        metric: What one of them reacts to.
-    """
-    import numpy as np
-
-    from thalweg.plots import schedule_curves
-
-    made_up = "" if metric is None else ", on a made-up metric"
-    return schedule_curves(
-        names,
-        [np.array(each) for each in values],
-        per=schedule.per,
-        what=what,
-        title=f"{schedule.shape.name}, {schedule.total:,} {schedule.per}s{made_up}",
-        metric=None if metric is None else np.array(metric),
-    )
 
 
 def text(name: str) -> str:
@@ -289,6 +202,7 @@ def _length(arguments: Namespace) -> tuple[str, int]:
     Raises:
         SpecError: It is no number, or out of range.
     """
+    from thalweg.cli.courses import EPOCHS
     from thalweg.cli.kinds import whole
 
     per = "epoch" if arguments.steps is None else "step"
@@ -307,13 +221,6 @@ def _base(given: str) -> float:
     if not 0.0 <= value < math.inf:
         raise SpecError(f"--lr {given}", "a number that is not below 0")
     return value
-
-
-def _stretched(value: Any, total: int) -> Any:
-    """Return a length, or lengths, of a run of 60 in one of another length; else the value."""
-    if isinstance(value, tuple):
-        return tuple(_stretched(each, total) for each in value)
-    return max(1, value * total // EPOCHS) if isinstance(value, int) else value
 
 
 def _shown(value: Any) -> str:

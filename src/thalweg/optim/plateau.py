@@ -8,10 +8,10 @@ from math import inf
 from typing import ClassVar
 
 from thalweg.errors import SpecError
-from thalweg.optim.options import BELOW_ONE, NATURAL, NON_NEGATIVE, UNIT, option
+from thalweg.optim.options import BELOW_ONE, NATURAL, NON_NEGATIVE, UNIT, Choice, option
 from thalweg.optim.shapes import Shape, register_schedule
 
-MODES = ("rel", "abs")
+MODES = Choice("rel", "abs")
 
 
 @register_schedule
@@ -33,7 +33,7 @@ class Plateau(Shape):
     gamma: float = option(float, 0.1, "factor of each change", BELOW_ONE)
     wait: int = option(int, 10, "evaluations without improvement that change nothing", NATURAL)
     threshold: float = option(float, 1e-4, "how much better an improvement is", NON_NEGATIVE)
-    threshold_mode: str = option(str, "rel", "rel: the threshold is a share of the best; or abs")
+    threshold_mode: str = option(str, "rel", "rel: the threshold is a share of the best", MODES)
     cooldown: int = option(int, 0, "evaluations after a change that count for nothing", NATURAL)
     minimum: float = option(float, 0.0, "least factor", UNIT)
 
@@ -42,10 +42,7 @@ class Plateau(Shape):
         return 1.0
 
     def check(self) -> None:
-        """Raise SpecError unless the mode is known, and a relative threshold is below 1."""
-        if self.threshold_mode not in MODES:
-            got = f"threshold_mode={self.threshold_mode!r} for schedule plateau"
-            raise SpecError(got, " or ".join(MODES))
+        """Raise SpecError unless a relative threshold is below 1."""
         if self.threshold_mode == "rel" and self.threshold >= 1.0:
             raise SpecError(
                 f"threshold={self.threshold:g} for schedule plateau",
