@@ -64,26 +64,41 @@ class DropBlock2d(nn.Module):
         """
         if not self.training or self.p == 0:
             return x
-        s, (height, width) = self.block_size, x.shape[-2:]
-        if s > min(height, width):
-            raise ModelError(
-                f"a feature map of {height}x{width}",
-                f"one that holds a block of {s}x{s}",
-                "choose a smaller block_size",
-            )
-        rows, columns = height - s + 1, width - s + 1
-        gamma = self.p / s**2 * (height * width) / (rows * columns)
-        corners = torch.rand(
-            (*x.shape[:-2], rows, columns), generator=self.generator, device=self.generator.device
-        ).lt_(gamma)
-        # A value is dropped when any of the s² corners that cover it was drawn.
-        dropped = F.max_pool2d(F.pad(corners, [s - 1] * 4), s, stride=1)
-        kept = (1 - dropped).to(x.device, x.dtype)  # (batch, channels, height, width)
-        return x * kept * (kept.numel() / kept.sum(dtype=torch.float32).clamp_(min=1)).to(x.dtype)
+        return x * block_mask(x, self.p, self.block_size, self.generator)
 
     def extra_repr(self) -> str:
         """Return the options for printing."""
         return f"p={self.p}, block_size={self.block_size}"
+
+
+def block_mask(x: Tensor, p: float, block_size: int, generator: torch.Generator) -> Tensor:
+    """Return what :class:`DropBlock2d` multiplies ``x`` by: 0 where it drops, else its scale.
+
+    Raises:
+        ModelError: A block is larger than the feature map.
+
+    Example:
+        >>> mask = block_mask(torch.ones(1, 1, 2, 2), 0.5, 1, torch.Generator().manual_seed(0))
+        >>> print(mask[0, 0])
+        tensor([[0., 4.],
+                [0., 0.]])
+    """
+    s, (height, width) = block_size, x.shape[-2:]
+    if s > min(height, width):
+        raise ModelError(
+            f"a feature map of {height}x{width}",
+            f"one that holds a block of {s}x{s}",
+            "choose a smaller block_size",
+        )
+    rows, columns = height - s + 1, width - s + 1
+    gamma = p / s**2 * (height * width) / (rows * columns)
+    corners = torch.rand(
+        (*x.shape[:-2], rows, columns), generator=generator, device=generator.device
+    ).lt_(gamma)
+    # A value is dropped when any of the s² corners that cover it was drawn.
+    dropped = F.max_pool2d(F.pad(corners, [s - 1] * 4), s, stride=1)
+    kept = (1 - dropped).to(x.device, x.dtype)  # (batch, channels, height, width)
+    return kept * (kept.numel() / kept.sum(dtype=torch.float32).clamp_(min=1)).to(x.dtype)
 
 
 class Residual(nn.Module):

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.nn.softmax import log_softmax
-from thalweg.nn.stacked.layer import Context, Layer
+from thalweg.nn.stacked.layer import Context, Layer, as_one
 
 aten = torch.ops.aten
 
@@ -63,6 +63,89 @@ class FromOutput(Layer):
 
 tanh = partial(FromOutput, function=torch.tanh, derivative=aten.tanh_backward.grad_input)
 sigmoid = partial(FromOutput, function=torch.sigmoid, derivative=aten.sigmoid_backward.grad_input)
+
+
+class FromInput(Layer):
+    """An activation whose derivative follows from its input, a member at a time as above.
+
+    Args:
+        context: What the stack shares.
+        function: Writes its values to ``out``.
+        derivative: Of the output's gradient and the input; writes to ``grad_input``.
+    """
+
+    kept = ("x",)
+
+    def __init__(
+        self, context: Context, function: Callable[..., Tensor], derivative: Callable[..., Tensor]
+    ) -> None:
+        super().__init__(context)
+        self.function, self.derivative = function, derivative
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        y = self.buffer("y", x.shape, x)
+        for part, place in zip(x.unbind(0), y.unbind(0), strict=True):
+            self.function(part, out=place)
+        if train:
+            self.x = x
+        return y
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        if not need_input:
+            return None
+        for gk, xk in zip(g.unbind(0), self.x.unbind(0), strict=True):
+            self.derivative(gk, xk, grad_input=gk)
+        return g
+
+
+def leaky_relu(context: Context, module: nn.LeakyReLU) -> FromInput:
+    """Return x, or a small multiple of it where it is negative (Maas et al. 2013)."""
+    slope = module.negative_slope
+    return FromInput(
+        context,
+        lambda x, out: aten.leaky_relu.out(x, slope, out=out),
+        lambda g, x, grad_input: aten.leaky_relu_backward.grad_input(
+            g, x, slope, False, grad_input=grad_input
+        ),
+    )
+
+
+def elu(context: Context, module: nn.ELU) -> FromInput:
+    """Return x, or α(exp x − 1) where it is negative (Clevert et al. 2015, arXiv:1511.07289)."""
+    alpha = module.alpha
+    return FromInput(
+        context,
+        lambda x, out: aten.elu.out(x, alpha, out=out),
+        lambda g, x, grad_input: aten.elu_backward.grad_input(
+            g, alpha, 1, 1, False, x, grad_input=grad_input
+        ),
+    )
+
+
+def gelu(context: Context, module: nn.GELU) -> FromInput:
+    """Return x Φ(x), Φ the normal distribution (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
+    form = module.approximate
+    return FromInput(
+        context,
+        partial(aten.gelu.out, approximate=form),
+        partial(aten.gelu_backward.grad_input, approximate=form),
+    )
+
+
+def softplus(context: Context, module: nn.Softplus) -> FromInput:
+    """Return log(1 + exp βx)/β, and x itself where βx is above the threshold."""
+    options = module.beta, module.threshold
+    return FromInput(
+        context,
+        lambda x, out: aten.softplus.out(x, *options, out=out),
+        lambda g, x, grad_input: aten.softplus_backward.grad_input(
+            g, x, *options, grad_input=grad_input
+        ),
+    )
+
+
+# x σ(x) (Elfwing et al. 2017, arXiv:1702.03118)
+silu = partial(FromInput, function=aten.silu.out, derivative=aten.silu_backward.grad_input)
 
 
 class Mish(Layer):
@@ -135,3 +218,25 @@ class LogSoftmax(Layer):
         else:
             gx = aten._log_softmax_backward_data(g, self.y, self.axis, g.dtype)
         return gx
+
+
+class Softmax(Layer):
+    """Probabilities over the module's ``dim``, which counts without the members."""
+
+    kept = ("y",)
+
+    def __init__(self, context: Context, dim: int) -> None:
+        super().__init__(context)
+        self.dim = dim
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        ys = [torch.softmax(part, self.dim) for part in x.unbind(0)]
+        if train:
+            self.y = ys
+        return as_one(ys)
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        if not need_input:
+            return None
+        pairs = zip(g.unbind(0), self.y, strict=True)
+        return as_one([aten._softmax_backward_data(gk, y, self.dim, g.dtype) for gk, y in pairs])

@@ -8,26 +8,53 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from thalweg.nn.layers import DropBlock2d
 from thalweg.nn.layers import Residual as ResidualModule
-from thalweg.nn.stacked.activations import LogSoftmax, Mish, ReLU, sigmoid, tanh
+from thalweg.nn.stacked import row
+from thalweg.nn.stacked.activations import (
+    LogSoftmax,
+    Mish,
+    ReLU,
+    Softmax,
+    elu,
+    gelu,
+    leaky_relu,
+    sigmoid,
+    silu,
+    softplus,
+    tanh,
+)
 from thalweg.nn.stacked.alike import hooked, layers, set_rates
+from thalweg.nn.stacked.averaging import AdaptiveAvgPool2d, AvgPool2d
 from thalweg.nn.stacked.convolution import Conv2d
+from thalweg.nn.stacked.dropout import ChannelDropout, DropBlock, Dropout
+from thalweg.nn.stacked.embedding import Embedding
 from thalweg.nn.stacked.fallback import Autograd
 from thalweg.nn.stacked.layer import Layer
+from thalweg.nn.stacked.layer_norm import GroupNorm, LayerNorm
 from thalweg.nn.stacked.linear import Linear
 from thalweg.nn.stacked.norm import BatchNorm
 from thalweg.nn.stacked.pooling import MaxPool2d, MaxPool2x2, max_pool
-from thalweg.nn.stacked.shape import Chain, Dropout, Flatten, Residual
+from thalweg.nn.stacked.shape import Chain, Flatten, Identity, Residual, Unflatten
 
 if TYPE_CHECKING:
     from thalweg.nn.stacked.stack import Stack
 
-WRITERS = (Linear, Conv2d, BatchNorm, MaxPool2d, MaxPool2x2)
+WRITERS = (
+    Linear, Conv2d, row.OneRow, Embedding, BatchNorm, LayerNorm, GroupNorm,
+    MaxPool2d, MaxPool2x2, AvgPool2d, AdaptiveAvgPool2d,
+)  # fmt: skip
 """Layers that do not look at their own output again, so that a ReLU may work in place on it."""
 
 BY_HAND: frozenset[type[nn.Module]] = frozenset({
-    nn.Sequential, ResidualModule, nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d,
-    nn.MaxPool2d, nn.Dropout, nn.Flatten, nn.Mish, nn.Tanh, nn.Sigmoid, nn.LogSoftmax, nn.ReLU,
+    nn.Sequential, ResidualModule, nn.Identity, nn.Flatten, nn.Unflatten,
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Embedding,
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm,
+    nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d,
+    nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
+    nn.Dropout, nn.Dropout1d, nn.Dropout2d, DropBlock2d,
+    nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Mish, nn.Softplus, nn.Tanh, nn.Sigmoid,
+    nn.Softmax, nn.LogSoftmax,
 })  # fmt: skip
 
 
@@ -45,7 +72,7 @@ class Builder:
         """Return the stacked form of a module, whose parameters' names begin with ``prefix``."""
         if why_not(module):
             return self._autograd(module, prefix)
-        stack, context = self.stack, self.context
+        stack, context, path = self.stack, self.context, prefix.removesuffix(".")
         names = [name for name, _ in module.named_parameters(recurse=False)]
         parameters = {n: stack.view(stack.theta, prefix + n) for n in names}
         grads = {n: stack.view(stack.grad, prefix + n) for n in names}
@@ -62,18 +89,60 @@ class Builder:
                     None if projection is None else self.build(projection, f"{prefix}projection."),
                 )
             case nn.Linear() if weight is not None and weight_grad is not None:
-                return Linear(context, weight, weight_grad, bias, bias_grad)
+                return row.AnyLinear(context, weight, weight_grad, bias, bias_grad)
             case nn.Conv2d() if weight is not None and weight_grad is not None:
                 return Conv2d(context, module, weight, weight_grad, bias, bias_grad)
+            case nn.Conv1d() if weight is not None and weight_grad is not None:
+                lines = weight.unsqueeze(-2), weight_grad.unsqueeze(-2)
+                image = Conv2d(context, row.conv2d(module), *lines, bias, bias_grad)
+                return row.OneRow(context, image)
+            case nn.Embedding() if weight is not None and weight_grad is not None:
+                return Embedding(context, module, weight, weight_grad)
+            case nn.LayerNorm():
+                return LayerNorm(context, module, parameters, grads)
+            case nn.GroupNorm():
+                return GroupNorm(context, module, parameters, grads)
             case nn.BatchNorm1d() | nn.BatchNorm2d():
                 own = {n: stack.buffers[prefix + n] for n, _ in module.named_buffers(recurse=False)}
                 return BatchNorm(context, module, parameters, grads, own)
+            case nn.MaxPool1d():
+                return row.OneRow(context, MaxPool2d(context, row.max_pool2d(module)))
             case nn.MaxPool2d():
                 return max_pool(context, module)
+            case nn.AvgPool1d():
+                return row.OneRow(context, AvgPool2d(context, row.avg_pool2d(module)))
+            case nn.AvgPool2d():
+                return AvgPool2d(context, module)
+            case nn.AdaptiveAvgPool1d():
+                size = row.only(module.output_size)
+                return row.OneRow(context, AdaptiveAvgPool2d(context, (1, size)))
+            case nn.AdaptiveAvgPool2d():
+                return AdaptiveAvgPool2d(context, module.output_size)
             case nn.Dropout():
-                return Dropout(context, stack.rates[prefix.removesuffix(".")])
+                return Dropout(context, stack.rates[path])
+            case nn.Dropout1d() | nn.Dropout2d():
+                rows = isinstance(module, nn.Dropout1d)
+                return ChannelDropout(context, stack.rates[path], rows=rows)
+            case DropBlock2d():
+                return DropBlock(context, stack.rates[path], module.block_size)
+            case nn.Identity():
+                return Identity(context)
             case nn.Flatten():
                 return Flatten(context, module)
+            case nn.Unflatten():
+                return Unflatten(context, module)
+            case nn.LeakyReLU():
+                return leaky_relu(context, module)
+            case nn.ELU():
+                return elu(context, module)
+            case nn.GELU():
+                return gelu(context, module)
+            case nn.SiLU():
+                return silu(context)
+            case nn.Softplus():
+                return softplus(context, module)
+            case nn.Softmax(dim=int(dim)):
+                return Softmax(context, dim)
             case nn.Mish():
                 return Mish(context)
             case nn.Tanh():
@@ -91,7 +160,8 @@ class Builder:
         # Pooling and ReLU commute; pooling first leaves a quarter of the numbers to touch.
         for place in range(len(children) - 1):
             here, there = children[place][1], children[place + 1][1]
-            if type(here) is nn.ReLU and type(there) is nn.MaxPool2d and not why_not(here):
+            pools = isinstance(there, nn.MaxPool1d | nn.MaxPool2d) and not why_not(there)
+            if pools and type(here) is nn.ReLU and not why_not(here):
                 children[place : place + 2] = children[place + 1], children[place]
         before: Layer | None = None
         for name, child in children:
@@ -148,11 +218,17 @@ def why_not(module: nn.Module) -> str:
     if len(set(tensors)) < len(tensors):
         return "layers in it share parameters or buffers"
     match module:
-        case nn.LogSoftmax() if module.dim is None:
+        case nn.Softmax() | nn.LogSoftmax() if module.dim is None:
             return "dim is not given"
-        case nn.Conv2d() if module.padding_mode != "zeros" or isinstance(module.padding, str):
-            return f"padding={module.padding!r} of {module.padding_mode}"
-        case nn.MaxPool2d() if module.return_indices:
+        case nn.Conv1d() | nn.Conv2d() if isinstance(module.padding, str):
+            return f"padding={module.padding!r}"
+        case nn.Conv1d() | nn.Conv2d() if module.padding_mode != "zeros":
+            return f"padding_mode={module.padding_mode!r}"
+        case nn.Embedding() if module.max_norm is not None or module.sparse:
+            return "it has max_norm or sparse gradients"
+        case nn.Unflatten() if not isinstance(module.dim, int):
+            return "its axes have names"
+        case nn.MaxPool1d() | nn.MaxPool2d() if module.return_indices:
             return "it returns indices"
         case ResidualModule() if _changes_its_input(module.block):
             return "its block works in place on the input"

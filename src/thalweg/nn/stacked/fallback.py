@@ -72,7 +72,7 @@ class Autograd(Layer):
         ]  # fmt: skip
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        reduced = self.context.precision != x.dtype
+        reduced = x.is_floating_point() and self.context.precision != x.dtype
         self.x, ys = [], []
         parts = each_member(x, self.context.members)
         generators: Sequence[Generator | None] = self.context.generators

@@ -1,4 +1,4 @@
-"""Layers that move or drop numbers, and the chain that holds the others."""
+"""Layers that give numbers another shape, and those that hold other layers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import accumulate
 from operator import or_
 
-import torch
 from torch import Tensor, nn
 
 from thalweg.nn.stacked.layer import Context, Layer
@@ -28,46 +27,32 @@ class Flatten(Layer):
         return g.reshape(g.shape[0], *self.shape[1:]) if need_input else None
 
 
-class Dropout(Layer):
-    """Zero each number with probability p, scale the others by 1/(1 − p); masks a member.
+class Unflatten(Layer):
+    """Split an axis, the module's ``dim``, which counts without the member axis."""
 
-    Srivastava et al. 2014. Every member draws from its own generator, as it would alone, and has
-    its own p; at p = 0 it draws nothing.
-
-    Args:
-        context: What the stack shares.
-        rates: p, one a member.
-    """
-
-    kept = ("mask",)
-
-    def __init__(self, context: Context, rates: Sequence[float]) -> None:
+    def __init__(self, context: Context, module: nn.Unflatten) -> None:
         super().__init__(context)
-        self.rates = rates
+        assert isinstance(module.dim, int)  # named axes are left to autograd
+        self.axis = module.dim + (module.dim >= 0)
+        self.sizes: Sequence[int] = module.unflattened_size
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        if not train or not any(self.rates):
-            self.mask = None
-            return x
-        shape = (self.context.members, *x.shape[1:])
-        self.mask = self.buffer("mask", (*shape[:2], *self.noise(shape[2:])), x)
-        for mask, p, generator in zip(
-            self.mask.unbind(0), self.rates, self.context.drawn_from(), strict=True
-        ):
-            if p == 0:
-                mask.fill_(1)
-            else:
-                mask.bernoulli_(1 - p, generator=generator).mul_(1 / (1 - p) if p < 1 else 0)
-        return torch.mul(x, self.mask, out=self.buffer("y", shape, x))
-
-    def noise(self, sample: Sequence[int]) -> Sequence[int]:
-        """Return a mask's shape for samples of some shape."""
-        return sample
+        self.shape = x.shape
+        y: Tensor = x.unflatten(self.axis, tuple(self.sizes))
+        return y
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
-        if not need_input:
-            return None
-        return g if self.mask is None else g.mul_(self.mask)
+        return g.reshape(g.shape[0], *self.shape[1:]) if need_input else None
+
+
+class Identity(Layer):
+    """What comes in."""
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        return x
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        return g if need_input else None
 
 
 class Chain(Layer):
