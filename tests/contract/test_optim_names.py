@@ -6,12 +6,16 @@ import pytest
 import torch
 
 from thalweg import optim
+from thalweg.errors import SpecError
+
+WHOLE = ("prodigy", "swats")
+"""Rules that move all parameters of a network at once; centralising goes layer by layer."""
 
 PAIRS = [
     (wrapper, name)
     for wrapper in optim.wrappers()
     for name in optim.rules()
-    if name not in optim.wrappers()
+    if name not in optim.wrappers() and (wrapper != "centralize" or name not in WHOLE)
 ]
 
 
@@ -28,3 +32,22 @@ def test_no_name_is_used_twice(wrapper: str, name: str) -> None:
 
     numbers = inner.coefficients(7, inner.hyper())
     assert numbers.items() <= rule.coefficients(7, rule.hyper()).items()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_centralising_needs_layers(name: str) -> None:
+    with pytest.raises(SpecError, match=f"centralize around {name}"):
+        optim.build("centralize", inner=optim.build(name))
+
+
+@pytest.mark.parametrize("wrapper", optim.wrappers())
+def test_nothing_goes_around_itself(wrapper: str) -> None:
+    once = optim.build(wrapper, inner=optim.build("sgd"))
+    between = optim.build("decay", inner=once) if wrapper != "decay" else once
+    with pytest.raises(SpecError, match=f"{wrapper} around {wrapper}"):
+        optim.build(wrapper, inner=between)
+
+
+def test_there_is_one_average_to_evaluate_with() -> None:
+    with pytest.raises(SpecError, match="ema around swa; expected one kind of average"):
+        optim.build("ema", inner=optim.build("swa", inner=optim.build("sgd")))

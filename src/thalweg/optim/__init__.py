@@ -2,7 +2,8 @@
 
 A rule (``AdamRule``, ...) moves the parameters of K networks, held in one tensor (K, P); thalweg's
 engine calls :func:`apply` with one made by :func:`build`. The same rule under its plain name
-(``Adam``, ...) is a ``torch.optim.Optimizer`` for anybody's own loop.
+(``Adam``, ...) is a ``torch.optim.Optimizer`` for anybody's own loop, and what goes around a rule
+(``EMARule``, ...) goes around that under its plain name (``EMA``, ...).
 
 Example:
     >>> import torch
@@ -57,8 +58,9 @@ from thalweg.optim.shapes import Shape, register_schedule
 from thalweg.optim.soap import SOAPRule
 from thalweg.optim.svrg import SVRGRule
 from thalweg.optim.swats import SWATSRule
-from thalweg.optim.torch_face import RuleOptimizer, torch_optimizer
+from thalweg.optim.torch_face import RevisingOptimizer, RuleOptimizer, torch_optimizer
 from thalweg.optim.torch_lookahead import Lookahead
+from thalweg.optim.torch_wrap import TorchWrapper, torch_wrapper
 from thalweg.optim.wrapper import Wrapper
 
 AdaDelta = torch_optimizer(AdaDeltaRule)
@@ -82,11 +84,24 @@ RMSPropText = torch_optimizer(RMSPropTextRule)
 RMSPropTF = torch_optimizer(RMSPropTFRule)
 SGD = torch_optimizer(SGDRule)
 
+Centralize = torch_wrapper(CentralizeRule)
+Decay = torch_wrapper(DecayRule)
+EMA = torch_wrapper(EMARule)
+Polyak = torch_wrapper(PolyakRule)
+Proximal = torch_wrapper(ProximalRule)
+SAM = torch_wrapper(SAMRule)
+SVRG = torch_wrapper(SVRGRule)
+SWA = torch_wrapper(SWARule)
+
 __all__ = [
     "ADOPT",
+    "EMA",
     "LARS",
     "MADGRAD",
+    "SAM",
     "SGD",
+    "SVRG",
+    "SWA",
     "ADOPTRule",
     "AMSGrad",
     "AMSGradRule",
@@ -102,7 +117,9 @@ __all__ = [
     "AdamWRule",
     "Adamax",
     "AdamaxRule",
+    "Centralize",
     "CentralizeRule",
+    "Decay",
     "DecayRule",
     "EMARule",
     "Gradients",
@@ -126,8 +143,10 @@ __all__ = [
     "Option",
     "Plateau",
     "PlateauTracker",
+    "Polyak",
     "PolyakRule",
     "ProdigyRule",
+    "Proximal",
     "ProximalRule",
     "RAdam",
     "RAdamRule",
@@ -137,6 +156,7 @@ __all__ = [
     "RMSPropTFRule",
     "RMSPropText",
     "RMSPropTextRule",
+    "RevisingOptimizer",
     "Rule",
     "RuleOptimizer",
     "SAMRule",
@@ -150,6 +170,7 @@ __all__ = [
     "ScheduleFreeSGDRule",
     "Shape",
     "State",
+    "TorchWrapper",
     "Wrapper",
     "apply",
     "build",
@@ -165,5 +186,6 @@ __all__ = [
     "schedule_options",
     "schedules",
     "torch_optimizer",
+    "torch_wrapper",
     "wrappers",
 ]

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from thalweg.errors import SpecError
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, COUNT, NATURAL, option
 from thalweg.optim.registry import register
@@ -23,6 +24,12 @@ class _Average(Wrapper):
     def stale_statistics(self) -> bool:
         """Yes: BatchNorm's running statistics are of θ, and evaluation is with the average."""
         return True
+
+    def check(self) -> None:
+        """Raise SpecError if there is an average inside: only one can be evaluated with."""
+        for rule in self.within():
+            if isinstance(rule, _Average):
+                raise SpecError(f"{self.name} around {rule.name}", "one kind of average")
 
     def init(self, theta: Tensor) -> State:
         """Return the slots of the inner rule, and the average, which starts as theta."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from thalweg.errors import SpecError
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.registry import register
 from thalweg.optim.rule import State
@@ -39,6 +40,15 @@ class CentralizeRule(Wrapper):
     def fuses(self) -> bool:
         """No."""
         return False
+
+    def check(self) -> None:
+        """Raise SpecError if the rule inside wants to see whole networks at once."""
+        super().check()
+        if not (self.inner.elementwise or self.inner.layerwise):
+            raise SpecError(
+                f"{self.name} around {self.inner.name}",
+                "a rule that moves each parameter by itself",
+            )
 
     def update(self, theta: Tensor, g: Tensor, state: State, t: int, c: Coefficients) -> None:
         """Move one parameter by the inner rule."""

@@ -53,10 +53,8 @@ class LookaheadRule(Wrapper):
     @property
     def momenta(self) -> tuple[str, ...]:
         """The slots of the inner rule that do not stay when the weights are set back."""
-        rule = self.inner
-        while isinstance(rule, Wrapper):
-            rule = rule.inner
-        return () if self.pullback_momentum == "keep" else rule.velocities
+        *_, inmost = self.within()
+        return () if self.pullback_momentum == "keep" else inmost.velocities
 
     def init(self, theta: Tensor) -> State:
         """Return the slots of the inner rule, the slow weights, and the slow momentum, if any."""
@@ -80,6 +78,7 @@ class LookaheadRule(Wrapper):
 
     def check(self) -> None:
         """Raise SpecError if there can be no momentum to set back."""
+        super().check()
         if self.pullback_momentum != "keep" and not self.momenta:
             raise no_momentum(self.pullback_momentum, self.inner.name)
 

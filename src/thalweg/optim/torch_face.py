@@ -1,4 +1,4 @@
-"""The torch.optim.Optimizer made from a rule: made once, for all rules."""
+"""The torch.optim.Optimizer made from a rule, and from what goes around it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,23 @@ from thalweg.errors import SpecError
 from thalweg.optim.apply import FUSED_TYPES, walk
 from thalweg.optim.bundle import SMALL, Bundle
 from thalweg.optim.coefficients import Coefficients
-from thalweg.optim.options import options_of
+from thalweg.optim.options import Option, options_of
 from thalweg.optim.registry import make
 from thalweg.optim.rule import Rule
+from thalweg.optim.torch_revise import Closure, ClosureGradients, Draws, real
 from thalweg.optim.torch_skip import SkippingOptimizer
+from thalweg.optim.wrapper import Wrapper
 
-Closure: TypeAlias = Callable[[], Any]
+Maker: TypeAlias = Callable[[type[Rule], dict[str, Any]], Rule]
 
 
 class RuleOptimizer(SkippingOptimizer):
     """A rule that moves the parameters of any module in anybody's own loop.
 
-    Made by :func:`torch_optimizer`. Hyperparameters are floats here, in the constructor as in each
-    parameter group, and torch's schedulers may change them. Each parameter counts its own updates,
-    so that one that is frozen for a while goes on where it was.
+    Made by :func:`torch_optimizer`, or by a wrapper such as ``optim.EMA``. Hyperparameters are
+    floats here, in the constructor as in each parameter group, and torch's schedulers may change
+    them. Each parameter counts its own updates, so that one that is frozen for a while goes on
+    where it was.
 
     Args:
         params: Parameters, named parameters, or groups of them with settings of their own.
@@ -36,13 +39,18 @@ class RuleOptimizer(SkippingOptimizer):
         maximize: Ascend instead of descend.
         skip_nonfinite: Leave a step out if any gradient, of whatever group, has a NaN or infinity;
             ``skipped_steps`` counts these.
-        hyperparameters: Those of the rule.
+        hyperparameters: Those of the rule, and of what goes around it.
+
+    Attributes:
+        rule: The rule.
+        around: What goes around it, the inmost first.
 
     Raises:
         SpecError: A hyperparameter is unknown, or its value is not allowed.
     """
 
     rule: ClassVar[type[Rule]]
+    around: ClassVar[tuple[type[Wrapper], ...]] = ()
 
     def __init__(
         self,
@@ -55,9 +63,10 @@ class RuleOptimizer(SkippingOptimizer):
     ) -> None:
         if lr is not None:
             hyperparameters["lr"] = lr
-        make(self.rule, _numbers(hyperparameters))
+        self.compose(hyperparameters)
         self.skip_nonfinite = skip_nonfinite
-        defaults = {each.name: each.default for each in options_of(self.rule)}
+        parts = (self.rule, *self.around)
+        defaults = {each.name: each.default for part in parts for each in own_options(part)}
         super().__init__(params, {**defaults, **hyperparameters, "maximize": maximize})
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
@@ -66,8 +75,26 @@ class RuleOptimizer(SkippingOptimizer):
         Raises:
             SpecError: A setting has a value that is not allowed.
         """
-        make(self.rule, self._settings({**self.defaults, **param_group}))
+        self.compose(self._settings({**self.defaults, **param_group}))
         super().add_param_group(param_group)
+
+    @classmethod
+    def compose(cls, settings: Mapping[str, Any], *, make: Maker = make) -> Rule:
+        """Make the rule, inside what goes around it, with settings by name.
+
+        Args:
+            settings: The settings.
+            make: Makes a rule of a class, with its own settings, after a check of them.
+
+        Raises:
+            SpecError: A setting is unknown, or its value is not allowed.
+        """
+        left = _numbers(settings)
+        own = [{n: left.pop(n) for n in _names(each) if n in left} for each in cls.around]
+        rule = make(cls.rule, left)
+        for each, given in zip(cls.around, own, strict=True):
+            rule = make(each, {"inner": rule, **given})
+        return rule
 
     @torch.no_grad()
     def step(self, closure: Closure | None = None) -> Any:
@@ -86,10 +113,10 @@ class RuleOptimizer(SkippingOptimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        moving = [(group, self._with_gradients(group)) for group in self.param_groups]
-        if not self._skips(p.grad for _, params in moving for p in params if p.grad is not None):
-            for group, params in moving:
-                self._step_group(group, params)
+        moving = self._moving()
+        if not self._skips(g for _, _, gs in moving for g in gs):
+            for group, params, gs in moving:
+                self._step_group(group, params, gs)
         return loss
 
     @contextmanager
@@ -100,47 +127,50 @@ class RuleOptimizer(SkippingOptimizer):
         for group in self.param_groups:
             rule, _ = self._rule(group)
             for p in group["params"]:
-                slots = {n: s for n, s in self.state[p].items() if n != "step"}
-                weights = rule.evaluation_weights(_real(p), slots) if slots else None
+                slots = {n: s for n, s in self.state.get(p, {}).items() if n != "step"}
+                weights = rule.evaluation_weights(real(p), slots) if slots else None
                 if weights is not None:
                     kept.append((p, p.clone()))
-                    _real(p).copy_(weights)
+                    real(p).copy_(weights)
         try:
             yield
         finally:
             for p, value in kept:
                 p.copy_(value)
 
-    def _with_gradients(self, group: dict[str, Any]) -> list[Tensor]:
-        """Return the parameters of a group that have a gradient."""
-        params = [p for p in group["params"] if p.grad is not None]
-        for p in params:
-            if p.grad.layout is not torch.strided:
-                raise SpecError(
-                    f"a gradient of layout {p.grad.layout}",
-                    "a dense gradient",
-                    "make the embedding with sparse=False",
-                )
-        return params
+    def _moving(self) -> list[tuple[dict[str, Any], list[Tensor], list[Tensor]]]:
+        """Return each group, its parameters that have a gradient, and the ways up from these."""
+        moving = []
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            gs = [p.grad for p in params]
+            for g in gs:
+                if g.layout is not torch.strided:
+                    raise SpecError(
+                        f"a gradient of layout {g.layout}",
+                        "a dense gradient",
+                        "make the embedding with sparse=False",
+                    )
+            moving.append((group, params, [-g for g in gs] if group["maximize"] else gs))
+        return moving
 
-    def _step_group(self, group: dict[str, Any], params: list[Tensor]) -> None:
+    def _step_group(self, group: dict[str, Any], params: list[Tensor], gs: list[Tensor]) -> None:
         """Update parameters of one group: those of one age, type and device together."""
         rule, h = self._rule(group)
-        alike: dict[tuple[int, torch.dtype, torch.device], list[Tensor]] = {}
-        for p in params:
-            slots = self.state[p]
-            if not slots:
-                slots.update(step=0, **_begin(rule, _real(p).contiguous()))
-            alike.setdefault((slots["step"], p.dtype, p.device), []).append(p)
-        for (t, _, _), those in alike.items():
-            slots = [self.state[p] for p in those]
-            theta = [_real(p) for p in those]
-            gs = [_real(p.grad) for p in those if p.grad is not None]
-            if group["maximize"]:
-                gs = [-g for g in gs]
-            self._move(rule, theta, gs, slots, t, h)
-            for each in slots:
-                each["step"] = t + 1
+        alike: dict[Any, tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]] = {}
+        for p, g in zip(params, gs, strict=True):
+            own = self.state[p]
+            if not own:
+                own.update(begin(rule, p))
+            key = own["step"], p.dtype, p.device
+            thetas, ups, slots = alike.setdefault(key, ([], [], []))
+            thetas.append(real(p))
+            ups.append(real(g))
+            slots.append(own)
+        for (t, _, _), (thetas, ups, slots) in alike.items():
+            self._move(rule, thetas, ups, slots, t, h)
+            for own in slots:
+                own["step"] = t + 1
 
     def _move(
         self,
@@ -198,29 +228,114 @@ class RuleOptimizer(SkippingOptimizer):
 
     def _rule(self, group: dict[str, Any]) -> tuple[Rule, dict[str, Any]]:
         """Return the rule with a group's settings, and its hyperparameters; made once for each."""
-        key = tuple(map(group.__getitem__, _names(self.rule)))
+        key = tuple(map(group.__getitem__, _names(self.rule, *self.around)))
         made: dict[Any, tuple[Rule, dict[str, Any]]] = self.__dict__.setdefault("_made", {})
         if key not in made or any(isinstance(value, Tensor) for value in key):
             made.clear()  # a schedule sets new ones at every step
-            rule = self.rule(**self._settings(group))
+            rule = self.compose(self._settings(group), make=_construct)
             made[key] = rule, rule.hyper()
         return made[key]
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         """Return what the rule has to know of a group; schedulers keep more there."""
-        return _numbers({name: group[name] for name in _names(self.rule)})
+        return {name: group[name] for name in _names(self.rule, *self.around)}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle through the rule: the class itself is made, not written in a module."""
-        return _blank, (self.rule,), self.__getstate__()
+        return _blank, (self.rule, *self.around), self.__getstate__()
+
+
+class RevisingOptimizer(RuleOptimizer):
+    """A rule whose every step takes several gradients, as SAM's and SVRG's do.
+
+    ``step`` calls the closure that many times, always with the same random numbers, so that dropout
+    has the same masks; the batch has to be the same too, and BatchNorm's running statistics count
+    it as often as it is called. After the step, ``p.grad`` is what the last call has left there.
+    Settings of what takes the gradients are the same in all groups.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Closure | None = None, full: Closure | None = None) -> Any:
+        """Do one update of every parameter that has a gradient.
+
+        Args:
+            closure: Computes the loss on the step's batch anew, with gradients, and returns it.
+            full: The same over the whole training set, in as many passes as it likes. It is called
+                only in steps in which the rule wants it: SVRG's snapshots.
+
+        Returns:
+            The loss where the step began.
+
+        Raises:
+            SpecError: There is no closure, a gradient is sparse, or groups differ where they must
+                not; nothing was moved.
+        """
+        if closure is None:
+            raise SpecError(
+                f"a step of {type(self).__name__} without a closure",
+                "step(closure)",
+                "the closure zeroes the gradients, computes the loss, calls backward, returns it",
+            )
+        draws = Draws()
+        with torch.enable_grad():
+            loss = closure()
+        moving = [each for each in self._moving() if each[1]]
+        if moving and not self._skips(g for _, _, gs in moving for g in gs):
+            self._step_revised(moving, closure, full, draws)
+        return loss
+
+    def _step_revised(
+        self, moving: list[Any], closure: Closure, full: Closure | None, draws: Draws
+    ) -> None:
+        """Move by the gradient that the rule makes of several, unless it is to be left out."""
+        params = [p for _, those, _ in moving for p in those]
+        signs = [-1 if group["maximize"] else 1 for group, those, _ in moving for _ in those]
+        rule, h = self._rule(self._alike([group for group, _, _ in moving]))
+        slots = [self.state.get(p) or begin(rule, p) for p in params]
+        t = min(each["step"] for each in slots)
+        at = ClosureGradients(params, signs, closure, full, draws)
+        rows = {
+            name: at.row([each[name] for each in slots])
+            for name in slots[0]
+            if all(name in s and _shaped(s[name], p) for s, p in zip(slots, params, strict=True))
+        }
+        c = Coefficients(partial(rule.coefficients, t), h, at.theta)
+        with at.restored():
+            revised = rule.revise(at.theta, at.gradient(), rows, t, c, at)
+        if self._skips([revised]):
+            return
+        for name, row in rows.items():
+            for each, piece in zip(slots, at.pieces(row), strict=True):
+                each[name].copy_(piece)
+        for p, each in zip(params, slots, strict=True):
+            self.state[p] = each
+        left = iter(at.pieces(revised))
+        for group, those, _ in moving:
+            self._step_group(group, those, [next(left).to(real(p).dtype) for p in those])
+
+    def _alike(self, groups: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the first group, after a check that all settings that count are the same in all.
+
+        Raises:
+            SpecError: One is not.
+        """
+        revisers = [each for each in self.around if each.revise is not Wrapper.revise]
+        for name in _names(*revisers):
+            found = {float(group[name]) for group in groups}
+            if len(found) > 1:
+                raise SpecError(
+                    f"{name} of {sorted(found)} in groups of parameters", "the same in all"
+                )
+        return groups[0]
 
 
 @cache
-def torch_optimizer(rule: type[Rule]) -> type[RuleOptimizer]:
+def torch_optimizer(rule: type[Rule], *around: type[Wrapper]) -> type[RuleOptimizer]:
     """Make a ``torch.optim.Optimizer`` class from a rule.
 
     Args:
         rule: A rule with a default for each of its hyperparameters.
+        around: What goes around it, the inmost first.
 
     Raises:
         SpecError: The rule is a wrapper around another one.
@@ -235,47 +350,62 @@ def torch_optimizer(rule: type[Rule]) -> type[RuleOptimizer]:
         raise SpecError(
             f"{rule.name}, which wraps another rule",
             "a rule that stands alone",
-            "wrap the optimizer instead, as optim.Lookahead does",
+            "wrap the optimizer instead, as optim.Lookahead and optim.EMA do",
         )
-    name = rule.__name__.removesuffix("Rule")
-    return type(name, (RuleOptimizer,), {"rule": rule, "__doc__": rule.__doc__})
+    name, text = rule.__name__.removesuffix("Rule"), rule.__doc__
+    for each in around:
+        name, text = f"{each.__name__.removesuffix('Rule')}({name})", each.__doc__
+    revises = any(each.revise is not Wrapper.revise for each in around)
+    base = RevisingOptimizer if revises else RuleOptimizer
+    return type(name, (base,), {"rule": rule, "around": around, "__doc__": text})
+
+
+def begin(rule: Rule, p: Tensor) -> dict[str, Any]:
+    """Return the slots of one parameter; what belongs to the network is the same for all."""
+    theta = real(p).contiguous()
+    if rule.elementwise or rule.layerwise:
+        sizes = rule.layer_slots(theta.shape)
+        extra = {name: theta.new_zeros(size) for name, size in sizes.items()}
+        return {"step": 0, **rule.init(theta), **extra}
+    slots = {
+        n: s.view(theta.shape) if s.numel() == theta.numel() > 1 else s
+        for n, s in rule.init(theta.view(1, -1)).items()
+    }
+    return {"step": 0, **slots}
+
+
+def own_options(rule: type[Rule]) -> list[Option]:
+    """Return the options of a rule but for the rule inside."""
+    return [each for each in options_of(rule) if each.type is not Rule]
 
 
 @cache
-def _names(rule: type[Rule]) -> tuple[str, ...]:
-    return tuple(each.name for each in options_of(rule))
+def _names(*rules: type[Rule]) -> tuple[str, ...]:
+    return tuple(each.name for rule in rules for each in own_options(rule))
 
 
-def _begin(rule: Rule, theta: Tensor) -> dict[str, Tensor]:
-    """Return the slots of one parameter; what belongs to the network is the same for all."""
-    if rule.elementwise or rule.layerwise:
-        extra = {
-            name: theta.new_zeros(size) for name, size in rule.layer_slots(theta.shape).items()
-        }
-        return {**rule.init(theta), **extra}
-    slots = rule.init(theta.view(1, -1))
-    return {
-        n: s.view(theta.shape) if s.numel() == theta.numel() > 1 else s for n, s in slots.items()
-    }
+def _shaped(slot: Any, p: Tensor) -> bool:
+    """Tell whether a slot has a number for each of the parameter's."""
+    return isinstance(slot, Tensor) and slot.shape == real(p).shape
 
 
-def _blank(rule: type[Rule]) -> RuleOptimizer:
+def _construct(rule: type[Rule], settings: dict[str, Any]) -> Rule:
+    """Make a rule with settings that were checked before, or are the user's to answer for."""
+    return rule(**settings)
+
+
+def _blank(rule: type[Rule], *around: type[Wrapper]) -> RuleOptimizer:
     """Make an optimizer that is about to be given its state."""
-    kind = torch_optimizer(rule)
+    kind = torch_optimizer(rule, *around)
     return kind.__new__(kind)
 
 
-def _numbers(settings: dict[str, Any]) -> dict[str, Any]:
+def _numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Replace tensors of one element, as torch allows for lr, by their numbers."""
     return {
         name: value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
         for name, value in settings.items()
     }
-
-
-def _real(x: Tensor) -> Tensor:
-    """View complex numbers as pairs of real ones."""
-    return torch.view_as_real(x) if x.is_complex() else x
 
 
 def _flat(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from torch.optim import Optimizer
 from thalweg.errors import SpecError
 from thalweg.optim.lookahead import PULLBACK, no_momentum, set_back, slow_name
 from thalweg.optim.options import COUNT, UNIT
-from thalweg.optim.torch_face import Closure, RuleOptimizer
+from thalweg.optim.torch_face import RuleOptimizer
+from thalweg.optim.torch_revise import Closure
 from thalweg.optim.torch_skip import SkippingOptimizer
 
 OWN = ("inner", "k", "alpha", "pullback_momentum", "steps")
@@ -90,17 +91,18 @@ class Lookahead(SkippingOptimizer):
             self.state[p] = {"slow": p.clone()}
 
     @torch.no_grad()
-    def step(self, closure: Closure | None = None) -> Any:
+    def step(self, closure: Closure | None = None, *more: Any) -> Any:
         """Do a step of the inner optimizer, and at every k-th the slow weights follow.
 
         Args:
             closure: Computes the loss again, with gradients, and returns it.
+            more: What else the inner optimizer's ``step`` takes.
 
         Returns:
             What the inner optimizer returns: the loss, if there is a closure.
         """
         skipped = self.skipped_steps
-        loss = self._step_inner(closure)
+        loss = self._step_inner(closure, *more)
         if self.skipped_steps > skipped:
             return loss
         self.steps += 1
@@ -112,15 +114,15 @@ class Lookahead(SkippingOptimizer):
                 self._set_momentum_back()
         return loss
 
-    def _step_inner(self, closure: Closure | None) -> Any:
+    def _step_inner(self, closure: Closure | None, *more: Any) -> Any:
         """Do a step of the inner optimizer, or count it as left out; return the loss."""
         if isinstance(self.inner, SkippingOptimizer):
             before = self.inner.skipped_steps
-            loss = self.inner.step(closure)
+            loss = self.inner.step(closure, *more)
             self.skipped_steps += self.inner.skipped_steps - before
             return loss
         if not self.skip_nonfinite:
-            return self.inner.step(closure)
+            return self.inner.step(closure, *more)
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -138,6 +140,10 @@ class Lookahead(SkippingOptimizer):
             yield
         finally:
             _set(fast)
+
+    def evaluation_weights(self) -> AbstractContextManager[None]:
+        """Do as :meth:`slow_weights`: they are those to evaluate with."""
+        return self.slow_weights()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the slow weights, the number of steps, and the state of the inner optimizer."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 
 from torch import Tensor
 
+from thalweg.errors import SpecError
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import option
 from thalweg.optim.rule import Gradients, Rule, State
@@ -20,6 +21,18 @@ class Wrapper(Rule):
     """
 
     inner: Rule = option(Rule, MISSING, "the rule inside")
+
+    def within(self) -> Iterator[Rule]:
+        """Yield the rules inside, the inmost last."""
+        rule: Rule = self
+        while isinstance(rule, Wrapper):
+            rule = rule.inner
+            yield rule
+
+    def check(self) -> None:
+        """Raise SpecError if it goes around itself: they would share their slots."""
+        if any(type(rule) is type(self) for rule in self.within()):
+            raise SpecError(f"{self.name} around {self.name}", "each wrapper at most once")
 
     @property
     def elementwise(self) -> bool:
@@ -85,8 +98,8 @@ class Wrapper(Rule):
         """Do the inner rule's part by its kernel, if it has one, and the wrapper's own."""
         if not self.inner.fused(thetas, gs, states, t, h):
             return False
+        c = Coefficients(lambda _: self.coefficients(t, h), {}, thetas[0])
         for theta, state in zip(thetas, states, strict=True):
-            c = Coefficients(lambda _: self.coefficients(t, h), {}, theta)
             self.after(theta, state, t, c)
         return True
 
