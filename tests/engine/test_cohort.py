@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from thalweg import optim
 from thalweg.data import Split
 from thalweg.engine import Cohort, Regularisation, accuracy
+from thalweg.engine.course import Course
 from thalweg.engine.regularisation import Regularisations
 from thalweg.errors import ModelError
 from thalweg.nn import build_loss
@@ -232,7 +233,7 @@ def test_evaluation_changes_nothing(digits):
 
 def test_a_schedule_is_asked_before_every_update(digits):
     course = optim.build_schedule("step", total=3, per="step", step_size=1, gamma=0.5)
-    ours = cohort(network(), courses=[course])
+    ours = cohort(network(), courses=[Course(course)])
     rates = [ours.step([(x.unsqueeze(0), y)]).lr for x, y in batches(digits.train, 160)]
     assert rates == [(0.1,), (0.05,), (0.025,)]
 

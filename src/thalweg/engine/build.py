@@ -9,8 +9,9 @@ from typing import Any
 
 from thalweg import nn, optim
 from thalweg.data import Data
+from thalweg.engine.course import Course
 from thalweg.engine.length import Length
-from thalweg.engine.stop import Judge
+from thalweg.engine.stop import Judge, lower_is_better
 from thalweg.errors import SpecError, nearest
 from thalweg.spec import SHORT_KEYS, Spec
 
@@ -39,7 +40,7 @@ def build_rule(spec: Spec) -> optim.Rule:
     return optim.build("lookahead", inner=rule, **chosen.lookahead.model_dump())
 
 
-def build_course(spec: Spec, rule: optim.Rule, length: Length) -> optim.Schedule:
+def build_course(spec: Spec, rule: optim.Rule, length: Length) -> Course:
     """Return what changes a rule's hyperparameters in the course of a run.
 
     Raises:
@@ -47,7 +48,7 @@ def build_course(spec: Spec, rule: optim.Rule, length: Length) -> optim.Schedule
     """
     chosen = spec.schedule
     epochs = -(-length.updates // length.per_epoch)
-    course = optim.build_schedule(
+    schedule = optim.build_schedule(
         chosen.name,
         total=max(1, length.updates if chosen.per == "step" else epochs),
         per=chosen.per,
@@ -55,8 +56,12 @@ def build_course(spec: Spec, rule: optim.Rule, length: Length) -> optim.Schedule
         target=chosen.target,
         **chosen.options,
     )
-    optim.in_force(rule, [course], epoch=0, step=0)  # a wrong target is known before the first step
-    return course
+    if schedule.target not in rule.hyper():  # known before the first step
+        optim.in_force(rule, [schedule], epoch=0, step=0)
+    if not isinstance(schedule.shape, optim.Plateau):
+        return Course(schedule, length.per_epoch)
+    tracker = schedule.shape.tracker(lower_is_better=lower_is_better(spec.monitor))
+    return Course(schedule, length.per_epoch, tracker, spec.monitor)
 
 
 def check_watched(judge: Judge, data: Data, metrics: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 
 from thalweg import optim
 from thalweg.data import Split
+from thalweg.engine.course import Course
 from thalweg.engine.feed import Batch, has_own, parts
 from thalweg.engine.metrics import Average, Metric
 from thalweg.engine.regularisation import Regularisation, Regularisations
@@ -49,7 +50,6 @@ class Cohort:
             hyperparameters may be (K, 1).
         loss: What is minimised.
         courses: What changes a rule's hyperparameters in time, for each member; None if nothing.
-        per_epoch: Updates an epoch, by which such a course may count.
         regularisation: Penalties and clipping: for each member, or one for all.
         metrics: What is measured beside the loss, by name.
         generators: One a member, for dropout masks, on the device.
@@ -75,8 +75,7 @@ class Cohort:
         rules: optim.Rule | Sequence[optim.Rule],
         loss: Loss,
         *,
-        courses: Sequence[optim.Schedule | None] = (),
-        per_epoch: int = 1,
+        courses: Sequence[Course | None] = (),
         regularisation: Regularisation | Sequence[Regularisation] | None = None,
         metrics: Mapping[str, Metric] | None = None,
         generators: Sequence[Generator] = (),
@@ -90,7 +89,7 @@ class Cohort:
             modules, device=device, precision=PRECISIONS[precision], generators=generators
         )
         self.loss, self.metrics, self.everything = loss, dict(metrics or {}), everything
-        self.per_epoch, self.skip_nonfinite = per_epoch, skip_nonfinite
+        self.skip_nonfinite = skip_nonfinite
         self.layout = [(place.start, place.shape) for place in self.stack.places.values()]
         self._weights = self.stack.mask(n for n, p in self.stack.places.items() if len(p.shape) > 1)
         own = regularisation if isinstance(regularisation, Sequence) else [regularisation] * K
@@ -98,27 +97,31 @@ class Cohort:
         self.updates = self.gradients = 0
         self.slices: list[Slice] = []
         each = separate(rules, K) if isinstance(rules, optim.Rule) else rules
-        self._slice(each, courses or [None] * K)
+        self._slice(each, courses or [None] * K, 0)
         self._again: Again | None = None
         self._members_changed()
 
-    def _slice(self, rules: Sequence[optim.Rule], courses: Sequence[optim.Schedule | None]) -> None:
-        """Add slices for members that begin now."""
-        start = place = self.slices[-1].rows.stop if self.slices else 0
+    def _slice(
+        self, rules: Sequence[optim.Rule], courses: Sequence[Course | None], begun: int
+    ) -> None:
+        """Add slices for members that began after so many updates, as their rules begin."""
         counts = neighbours(rules)
         if any(rule.revises for rule in rules) and len(self.slices) + len(counts) > 1:
             raise ModelError(
                 "rules that need further gradients, with others in one cohort", "rules of one kind"
             )
+        place = 0
         for count in counts:
-            mine = slice(place - start, place - start + count)
-            made = Slice(
-                rules[mine], courses[mine],
-                per_epoch=self.per_epoch, start=place, begun=self.updates,
-            )  # fmt: skip
+            mine, start = slice(place, place + count), self._sliced
+            made = Slice(rules[mine], courses[mine], start=start, begun=begun)
             made.state = optim.initial_state(made.rule, self.stack.theta[made.rows], self.layout)
             self.slices.append(made)
             place += count
+
+    @property
+    def _sliced(self) -> int:
+        """How many members are in slices."""
+        return self.slices[-1].rows.stop if self.slices else 0
 
     def _still(self, g: Tensor) -> list[int]:
         """Return the rows of a gradient, (n, P), that are not finite."""
@@ -134,6 +137,41 @@ class Cohort:
     def members(self) -> int:
         """K."""
         return self.stack.members
+
+    def enter(
+        self,
+        modules: Sequence[nn.Module],
+        rules: Sequence[optim.Rule],
+        *,
+        courses: Sequence[Course | None] = (),
+        regularisation: Sequence[Regularisation] = (),
+        generators: Sequence[Generator] = (),
+    ) -> None:
+        """Let further networks enter, after those that are there, whose bits do not change.
+
+        Args:
+            modules: The networks, alike to those that are there.
+            rules: What moves each.
+            courses: What changes the rules' hyperparameters.
+            regularisation: Penalties and clipping of each.
+            generators: One for each, for dropout masks.
+
+        Raises:
+            ModelError: A network is not alike.
+        """
+        self.stack.join(modules, generators)
+        self._slice(rules, courses or [None] * len(rules), self.updates)
+        self._own += regularisation or [Regularisation()] * len(rules)
+        self._members_changed()
+
+    def begin(self, begun: Sequence[int]) -> None:
+        """Say after how many updates each member entered; what the rules keep begins anew."""
+        rules = [rule for each in self.slices for rule in each.rules]
+        courses = [course for each in self.slices for course in each.courses]
+        self.slices, start = [], 0
+        for stop in [k for k in range(1, len(begun)) if begun[k] != begun[k - 1]] + [len(begun)]:
+            self._slice(rules[start:stop], courses[start:stop], begun[start])
+            start = stop
 
     def keep(self, rows: Sequence[int]) -> None:
         """Keep some members, in their order; the others leave no trace in them.

@@ -44,6 +44,12 @@ class Orders:
         for generator, state in zip(self.generators, shuffles, strict=True):
             generator.set_state(state)
 
+    def enter(self, generators: Sequence[Generator], of: Sequence[int]) -> None:
+        """Let members enter who follow further sources, counted after those that there are."""
+        self.generators += generators
+        self.of += of
+        self.shuffles += [generator.get_state() for generator in generators]
+
     def keep(self, rows: Sequence[int]) -> None:
         """Keep some members, and the sources that they follow."""
         of = [self.of[row] for row in rows]

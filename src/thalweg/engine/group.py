@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from thalweg import nn as networks
+from thalweg import optim
 from thalweg.data import Data, Split, load_data
 from thalweg.data.streams import stream
 from thalweg.engine.build import build_course, build_rule, check_watched
@@ -32,6 +33,25 @@ THREADS = 1024
 """With very many more, the process would break down rather than complain."""
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What goes into a cohort, member by member.
+
+    Args:
+        orders: The distinct sources of data orders: their seeds, and when they begin.
+        of: Which of these each member follows.
+    """
+
+    members: list[Member]
+    data: list[Data]
+    modules: list[nn.Module]
+    rules: list[optim.Rule]
+    regularisation: list[Regularisation]
+    generators: list[Generator]
+    orders: list[tuple[int, int]]
+    of: list[int]
+
+
 class Group:
     """K specs that train as one program.
 
@@ -42,13 +62,14 @@ class Group:
     Args:
         specs: What to run; with neighbours that are moved by rules of one kind, it is quickest.
         numbers: What the members are called by; 0, 1, … if None.
+        begun: Updates and gradient evaluations that the group had made when each entered, for one
+            that is to be restored; 0 if None.
         model: A network of your own instead of the specs'; it is copied, never changed.
         data: Data of your own instead of the specs' sources: anything that `load_data` takes.
         loss: A callable (outputs, labels) → mean loss, instead of the specs'.
         metrics: Callables (outputs (K, batch, C), labels) → (K,) by name, instead of the specs'.
 
     Attributes:
-        data: The samples of each member, on the device; those that are the same are shared.
         cohort: The networks in training.
         progress: Where they stand; its members.
 
@@ -71,98 +92,170 @@ class Group:
         specs: Sequence[Spec],
         *,
         numbers: Sequence[int] | None = None,
+        begun: Sequence[tuple[int, int]] | None = None,
         model: nn.Module | None = None,
         data: Any = None,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         metrics: Mapping[str, Metric] | None = None,
     ) -> None:
-        self.specs, first = list(specs), specs[0]
+        first = specs[0]
         if first.threads is not None:
             if first.threads > THREADS:
                 raise SpecError(f"threads={first.threads}", f"at most {THREADS}")
             torch.set_num_threads(first.threads)
-        rules = [build_rule(spec) for spec in specs]  # what costs nothing to find wrong
-        judges = [Judge(spec) for spec in specs]
-        if model is not None:
-            for spec in specs:
-                _check_own(model, spec)
-        self.data = load_all(specs, data)
-        known = self.data[0]
-        modules = [_network(spec, own, model) for spec, own in zip(specs, self.data, strict=True)]
+        self._model, self._data = model, data
+        self._numbers = range(len(specs)) if numbers is None else numbers
+        new = self._prepare(specs, self._numbers, begun or [(0, 0)] * len(specs))
+        known, own = new.data[0], new.members[0]
         by_task = networks.DEFAULT_LOSS[known.task]
         goal = networks.build_loss(
             loss or (by_task if first.loss.name == "auto" else first.loss.name),
             **first.loss.options,
         )
-        networks.check_fit(modules[0], goal, known.input_shape, known.out_features, known.task)
-        kinds = {p.dtype for p in modules[0].parameters()} - {known.train.x.dtype}
+        networks.check_fit(new.modules[0], goal, known.input_shape, known.out_features, known.task)
+        kinds = {p.dtype for p in new.modules[0].parameters()} - {known.train.x.dtype}
         if kinds:
             got = f"a model with parameters of {kinds.pop()}"
             raise ModelError(got, f"{known.train.x.dtype}, as the data", "use model.float()")
-        counts = [len(own.train) for own in self.data]
-        lengths = [Length.of(spec, n) for spec, n in zip(specs, counts, strict=True)]
-        if len({replace(length, updates=0) for length in lengths}) > 1:
-            raise SpecError("specs with batches of different sizes in one group", "equal ones")
         measures = build_metrics(metrics or first.metrics, known.task)
-        for judge in judges:
-            check_watched(judge, known, measures)
-        length, seeds = lengths[0], [order_seed(spec) for spec in specs]
-        distinct = list(dict.fromkeys(seeds))
-        orders = Orders(
-            [stream(seed, "order") for seed in distinct], [distinct.index(seed) for seed in seeds]
+        for member in new.members:
+            check_watched(member.judge, known, measures)
+        orders = Orders([stream(seed, "order") for seed, _ in new.orders], new.of)
+        self.feed = Feed(
+            [each.train for each in new.data],
+            orders,
+            own.length.batch_size,
+            drop_last=first.drop_last,
         )
-        trains = [own.train for own in self.data]
-        self.feed = Feed(trains, orders, length.batch_size, drop_last=first.drop_last)
         self.cohort = Cohort(
-            modules,
-            rules,
+            new.modules,
+            new.rules,
             goal,
-            courses=[
-                build_course(spec, rule, own)
-                for spec, rule, own in zip(specs, rules, lengths, strict=True)
-            ],
-            per_epoch=length.per_epoch,
-            regularisation=[
-                Regularisation(spec.l1, spec.l2, spec.clip_value, spec.clip_norm) for spec in specs
-            ],
+            courses=[member.course for member in new.members],
+            regularisation=new.regularisation,
             metrics=measures,
-            generators=[
-                Generator(spec.device).manual_seed(stream(spec.seed, "dropout").initial_seed())
-                for spec in specs
-            ],
+            generators=new.generators,
             everything=self.feed.everything,
             device=first.device,
             precision=first.precision,
             skip_nonfinite=first.skip_nonfinite,
         )
+        if any(updates for updates, _ in begun or ()):
+            self.cohort.begin([updates for updates, _ in begun or ()])
+        self.slow = first.evaluate_weights != "current"
         if first.evaluate_weights == "slow" and self.cohort.slow_weights() is None:
             hint = "lookahead has them, as with -s optimizer.lookahead.k=5"
-            got = f"evaluate_weights='slow' for {rules[0].name}"
+            got = f"evaluate_weights='slow' for {new.rules[0].name}"
             raise SpecError(got, "a rule that keeps slow weights", hint)
         if metrics is not None:
             some = known.train.take(torch.arange(min(2, len(known.train))))
             check_metrics(measures, self.cohort.stack.forward(some.x.unsqueeze(0)), some.y)
-        own_numbers = range(len(specs)) if numbers is None else numbers
-        everyone = zip(own_numbers, specs, lengths, judges, strict=True)
-        members = [Member(number, spec, own, judge) for number, spec, own, judge in everyone]
-        self.progress = Progress(members, orders)
-        self.slow = first.evaluate_weights != "current"
-        self._splits = {
-            name: {
-                member.number: own.splits()[name]
-                for member, own in zip(self.progress.members, self.data, strict=True)
-            }
-            for name in known.splits()
+        self.progress = Progress(new.members, orders)
+        self._samples = {
+            member.number: each for member, each in zip(new.members, new.data, strict=True)
         }
+
+    @property
+    def data(self) -> list[Data]:
+        """The samples of each member in training."""
+        return [self._samples[member.number] for member in self.progress.members]
+
+    def _prepare(
+        self, specs: Sequence[Spec], numbers: Sequence[int], begun: Sequence[tuple[int, int]]
+    ) -> _Parts:
+        """Build what goes into a cohort.
+
+        Raises:
+            ThalwegError: A spec does not fit its data, or the others.
+        """
+        rules = [build_rule(spec) for spec in specs]  # what costs nothing to find wrong
+        judges = [Judge(spec) for spec in specs]
+        if self._model is not None:
+            for spec in specs:
+                _check_own(self._model, spec)
+        data = load_all(specs, self._data)
+        lengths = [Length.of(spec, len(own.train)) for spec, own in zip(specs, data, strict=True)]
+        if len({replace(length, updates=0) for length in lengths}) > 1:
+            raise SpecError("specs with batches of different sizes in one group", "equal ones")
+        orders = [
+            (order_seed(spec), updates)
+            for spec, (updates, _) in zip(specs, begun, strict=True)
+        ]  # fmt: skip
+        distinct = list(dict.fromkeys(orders))
+        return _Parts(
+            members=[
+                Member(number, spec, length, judge, build_course(spec, rule, length), since)
+                for number, spec, length, judge, rule, since in zip(
+                    numbers, specs, lengths, judges, rules, begun, strict=True
+                )
+            ],
+            data=data,
+            modules=[
+                _network(spec, own, self._model) for spec, own in zip(specs, data, strict=True)
+            ],
+            rules=rules,
+            regularisation=[
+                Regularisation(spec.l1, spec.l2, spec.clip_value, spec.clip_norm) for spec in specs
+            ],
+            generators=[
+                Generator(spec.device).manual_seed(stream(spec.seed, "dropout").initial_seed())
+                for spec in specs
+            ],
+            orders=distinct,
+            of=[distinct.index(each) for each in orders],
+        )
+
+    def enter(self, specs: Sequence[Spec], numbers: Sequence[int]) -> None:
+        """Let further members begin, between two events of which the first ends an epoch.
+
+        Members that have ended make room. No bit of those that go on changes.
+
+        Args:
+            specs: What they are; they must share the program of those that are there.
+            numbers: What they are called by; nobody's numbers yet.
+
+        Raises:
+            SpecError: An epoch is under way, a number is taken, or batches would differ.
+            ModelError: A network is of another architecture.
+        """
+        p, cohort = self.progress, self.cohort
+        if p.due or p.done:
+            raise SpecError("members that enter within an epoch", "between two epochs")
+        if taken := sorted(self._samples.keys() & set(numbers)):
+            raise SpecError(f"number {taken[0]} for a member that enters", "one of its own")
+        new = self._prepare(specs, numbers, [(cohort.updates, cohort.gradients)] * len(specs))
+        if replace(new.members[0].length, updates=0) != replace(p.length, updates=0):
+            raise SpecError("batches of another size in one group", "equal ones")
+        cohort.enter(
+            new.modules,
+            new.rules,
+            courses=[member.course for member in new.members],
+            regularisation=new.regularisation,
+            generators=new.generators,
+        )
+        start = len(p.orders.generators)
+        p.orders.enter(
+            [stream(seed, "order") for seed, _ in new.orders], [start + each for each in new.of]
+        )
+        self.feed.splits += [each.train for each in new.data]
+        self._samples |= {
+            member.number: each for member, each in zip(new.members, new.data, strict=True)
+        }
+        p.members += new.members
+        over = [member for member in p.members if member.reason is not None]
+        for member in over:
+            member.remains = self.remains(member)
+        if over:
+            self.keep([row for row, member in enumerate(p.members) if member not in over])
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens as it happens."""
         return descend(
             self.cohort,
             self.feed,
-            self._splits,
+            self._samples,
             self.progress,
-            accumulate=min(self.specs[0].accumulate, len(self.feed.splits[0])),
+            accumulate=min(self.progress.members[0].spec.accumulate, len(self.feed.splits[0])),
             slow=self.slow,
         )
 

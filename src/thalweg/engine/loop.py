@@ -8,12 +8,11 @@ from itertools import islice
 
 import torch
 
-from thalweg.data import Split
+from thalweg.data import Data
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.events import Clock, Diverged, Evaluated, Event, Finished, Reason, Step
 from thalweg.engine.feed import Feed
 from thalweg.engine.member import Member
-from thalweg.engine.metrics import Average
 from thalweg.engine.progress import Progress
 
 
@@ -21,7 +20,7 @@ from thalweg.engine.progress import Progress
 def descend(
     cohort: Cohort,
     feed: Feed,
-    splits: Mapping[str, Mapping[int, Split]],
+    samples: Mapping[int, Data],
     progress: Progress,
     *,
     accumulate: int = 1,
@@ -32,7 +31,7 @@ def descend(
     Args:
         cohort: The networks; they are moved in place.
         feed: Their training samples, on the cohort's device.
-        splits: What they may be evaluated on, by name: the samples of each member by its number.
+        samples: What each of them may be evaluated on, by its number.
         progress: Where to go on from; kept up to date, so that a snapshot that is taken at any
             event is whole.
         accumulate: Batches whose gradients make one update.
@@ -44,7 +43,7 @@ def descend(
         are over. A member that is over leaves the cohort, unless it is among the last.
     """
     p, per_epoch, told = progress, progress.length.per_epoch, list[Member]()
-    every = p.length.evaluate_every
+    every, splits = p.length.evaluate_every, list(samples[p.members[0].number].splits())
 
     def measure(names: Sequence[str]) -> dict[str, tuple[float, ...]]:
         if not names:
@@ -54,7 +53,7 @@ def descend(
                 f"{name}_{metric}": value
                 for name in names
                 for metric, value in cohort.measure(
-                    [splits[name][member.number] for member in p.members]
+                    [samples[member.number].splits()[name] for member in p.members]
                 ).items()
             }
 
@@ -87,9 +86,11 @@ def descend(
         part({m: "complete" for m in p.active if cohort.updates - m.begun[0] >= m.length.updates})
     yield from farewell()
     while p.active:
-        p.orders.begin_epoch()
         batches = feed.epoch(skip=min(p.done * accumulate, len(feed.splits[0])))
-        while p.active and (p.due or p.done < per_epoch):
+        under_way = p.due or p.done < per_epoch
+        if not under_way:  # as no snapshot of ours is
+            p.begin_epoch()
+        while p.active and under_way:
             if not p.due:
                 begin = time.perf_counter()
                 outcome = cohort.look(islice(batches, accumulate))
@@ -142,6 +143,9 @@ def descend(
                     verdict = member.judge.verdict(member.last)
                     if verdict is not None:
                         over[member] = verdict
+                    if member.course is not None:
+                        made = cohort.updates - member.begun[0]
+                        member.course.observe(member.last, made)
                 if over:  # their last word is on every split
                     more = measure([name for name in splits if name not in chosen])
                     for member in over:
@@ -151,11 +155,12 @@ def descend(
                 event = Evaluated(clock(), _columns(looked), rates, _numbers(looked))
             p.due = False
             part(over)
+            under_way = p.done < per_epoch
+            if not under_way:
+                p.begin_epoch()
             if event is not None:
                 yield event
             yield from farewell()
-        if p.active:
-            p.done, p.running = 0, Average()
     yield from farewell()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from thalweg.engine.course import Course
 from thalweg.engine.events import Reason
 from thalweg.engine.length import Length
 from thalweg.engine.stop import Judge
@@ -22,6 +23,7 @@ class Member:
         spec: What it is.
         length: How many updates there are to be.
         judge: Decides when it is to stop.
+        course: What changes its hyperparameters; None if nothing does.
         begun: Updates and gradient evaluations that the cohort had made when it entered.
         lr: Learning rate of its last update.
         last: Its last evaluation.
@@ -33,6 +35,7 @@ class Member:
     spec: Spec
     length: Length
     judge: Judge
+    course: Course | None = None
     begun: tuple[int, int] = (0, 0)
     lr: float = 0.0
     last: dict[str, float] = field(default_factory=dict)

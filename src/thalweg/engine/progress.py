@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Generator, Tensor
 
+from thalweg import optim
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.events import Reason
 from thalweg.engine.feed import Orders
@@ -63,6 +64,11 @@ class Progress:
         """All that there ever were, by their numbers."""
         return sorted([*self.members, *self.gone], key=lambda member: member.number)
 
+    def begin_epoch(self) -> None:
+        """Be at the beginning of the next epoch."""
+        self.done, self.running = 0, Average()
+        self.orders.begin_epoch()
+
     def keep(self, rows: Sequence[int]) -> None:
         """Keep some members, rising; the others are gone."""
         stay = [self.members[row] for row in rows]
@@ -102,6 +108,17 @@ class Watched(BaseModel):
     waited: Count
 
 
+class Followed(BaseModel):
+    """What the tracker of a schedule that reacts knows: see `thalweg.optim.PlateauTracker`."""
+
+    model_config = _STRICT
+
+    factor: float
+    best: float
+    waited: Count
+    cooling: Count
+
+
 class MemberFacts(BaseModel):
     """What the facts of a snapshot say of a member: see `Member`."""
 
@@ -112,6 +129,7 @@ class MemberFacts(BaseModel):
     lr: float
     last: dict[str, float]
     patience: Watched | None
+    plateau: Followed | None
     reason: Reason | None
 
 
@@ -183,7 +201,7 @@ def take(cohort: Cohort, progress: Progress) -> Snapshot:
 
 
 def _facts(member: Member) -> dict[str, Any]:
-    patience = member.judge.patience
+    patience, tracker = member.judge.patience, _tracker(member)
     return {
         "number": member.number,
         "begun": list(member.begun),
@@ -191,8 +209,13 @@ def _facts(member: Member) -> dict[str, Any]:
         "last": dict(member.last),
         "patience": patience
         and {"metric": patience.metric, "best": patience.best, "waited": patience.waited},
+        "plateau": None if tracker is None else tracker.state(),
         "reason": member.reason,
     }
+
+
+def _tracker(member: Member) -> optim.PlateauTracker | None:
+    return None if member.course is None else member.course.tracker
 
 
 def restore(cohort: Cohort, progress: Progress, snapshot: Snapshot) -> None:
@@ -209,7 +232,7 @@ def restore(cohort: Cohort, progress: Progress, snapshot: Snapshot) -> None:
     """
     facts, arrays, stack = check_facts(snapshot), snapshot.arrays, cohort.stack
     for known_of, there in ((facts.members, progress.members), (facts.gone, progress.gone)):
-        if [known.number for known in known_of] != [member.number for member in there]:
+        if {known.number for known in known_of} != {member.number for member in there}:
             raise ModelError("a snapshot of another cohort", "one with the members that there are")
     _check_arrays(arrays, take(cohort, progress).arrays, facts, stack)
     _load(stack, stack.theta, arrays, "parameters")
@@ -246,6 +269,9 @@ def restore(cohort: Cohort, progress: Progress, snapshot: Snapshot) -> None:
         patience, watched = one.judge.patience, known.patience
         if patience is not None and watched is not None and watched.metric == patience.metric:
             patience.best, patience.waited = watched.best, watched.waited
+        tracker = _tracker(one)
+        if tracker is not None and known.plateau is not None:
+            tracker.load(known.plateau.model_dump())
 
 
 def _slots(cohort: Cohort) -> list[tuple[str, Slice]]:

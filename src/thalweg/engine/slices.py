@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg import optim
+from thalweg.engine.course import Course
 from thalweg.optim.foreign import ForeignRule
 
 
@@ -19,7 +20,6 @@ class Slice:
     Args:
         rules: The rule of each of its members.
         courses: What changes each one's hyperparameters in time; None for those that stay.
-        per_epoch: Updates an epoch.
         start: Row of the first of them.
         begun: Updates that the cohort had made when they entered.
 
@@ -32,26 +32,24 @@ class Slice:
     def __init__(
         self,
         rules: Sequence[optim.Rule],
-        courses: Sequence[optim.Schedule | None],
+        courses: Sequence[Course | None],
         *,
-        per_epoch: int = 1,
         start: int = 0,
         begun: int = 0,
     ) -> None:
-        self.rules, self.courses = list(rules), list(courses)
-        self.per_epoch, self.begun = per_epoch, begun
+        self.rules, self.courses, self.begun = list(rules), list(courses), begun
         self.rows = slice(start, start + len(self.rules))
         self.rule = merged(self.rules)
         self.state: optim.State = {}
 
     def hyper(self, t: int) -> optim.Hyper:
         """Return the hyperparameters in force after ``t`` updates of its members."""
-        h, epoch = self.rule.hyper(), t // self.per_epoch
-        schedules = dict.fromkeys(course for course in self.courses if course is not None)
-        factors = {each: each.factor(epoch if each.per == "epoch" else t) for each in schedules}
-        for target in dict.fromkeys(schedule.target for schedule in schedules):
+        h = self.rule.hyper()
+        distinct = dict.fromkeys(course for course in self.courses if course is not None)
+        factors = {course: course.factor(t) for course in distinct}
+        for target in dict.fromkeys(course.schedule.target for course in distinct):
             own = [
-                1.0 if course is None or course.target != target else factors[course]
+                1.0 if course is None or course.schedule.target != target else factors[course]
                 for course in self.courses
             ]
             same = all(factor == own[0] for factor in own)
@@ -73,7 +71,6 @@ class Slice:
         kept = Slice(
             [self.rules[k] for k in members],
             [self.courses[k] for k in members],
-            per_epoch=self.per_epoch,
             start=start,
             begun=self.begun,
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from thalweg.engine.events import Reason
 from thalweg.errors import SpecError
+from thalweg.optim.shapes import SHAPES
 from thalweg.spec import Spec
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -56,6 +57,16 @@ class Condition:
         return value is not None and _COMPARE[self.comparison](value, self.bound)
 
 
+def lower_is_better(metric: str) -> bool:
+    """Tell whether a metric should fall: losses and errors do.
+
+    Example:
+        >>> lower_is_better("val_loss"), lower_is_better("test_accuracy")
+        (True, False)
+    """
+    return metric.endswith(("loss", "mae"))
+
+
 class Patience:
     """Counts evaluations without improvement.
 
@@ -71,7 +82,7 @@ class Patience:
 
     def __init__(self, metric: str, limit: int) -> None:
         self.metric, self.limit = metric, limit
-        self.sign = -1.0 if metric.endswith(("loss", "mae")) else 1.0
+        self.sign = -1.0 if lower_is_better(metric) else 1.0
         self.best, self.waited = float("-inf"), 0
 
     def improves(self, metrics: Mapping[str, float]) -> bool:
@@ -92,7 +103,7 @@ class Judge:
     """Decides, from evaluations and the clock, whether a network is trained for long enough.
 
     Args:
-        spec: ``until``, ``patience`` with its ``monitor``, and ``max_seconds``.
+        spec: ``until``, ``patience``, a schedule that reacts, ``monitor``, and ``max_seconds``.
 
     Attributes:
         splits: Splits to evaluate: those that the spec names, and those that the conditions need.
@@ -106,6 +117,8 @@ class Judge:
         self.patience = None if spec.patience is None else Patience(spec.monitor, spec.patience)
         self.max_seconds = float("inf") if spec.max_seconds is None else spec.max_seconds
         watched = [rule.metric for rule in (self.condition, self.patience) if rule is not None]
+        if spec.schedule.name in SHAPES and SHAPES[spec.schedule.name].reacts:
+            watched.append(spec.monitor)
         self.watched = tuple(watched)
         self.splits = {*spec.evaluate, *(metric.split("_")[0] for metric in watched)}
 
