@@ -17,10 +17,14 @@ def choose(monkeypatch):
 
     def choice(name):
         monkeypatch.setenv("THALWEG_GEMM", name)
+        forget()
+
+    def forget():
         kernels.onednn_wins.cache_clear()
+        kernels.onednn_there.cache_clear()
 
     yield choice
-    kernels.onednn_wins.cache_clear()
+    forget()
 
 
 def operands(batch, fan_in, fan_out, dtype=torch.float32):

@@ -13,6 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from thalweg.nn.together import Form, together
 from thalweg.runtime import mkl_is_narrow
 
 WIDE = 64
@@ -20,19 +21,28 @@ WIDE = 64
 
 
 @cache
+def onednn_there() -> bool:
+    """Tell whether oneDNN's product can be called; ``THALWEG_GEMM=mkl`` rules it out."""
+    there = hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.backends.mkldnn.is_available()
+    return there and _choice() != "mkl"
+
+
+@cache
 def onednn_wins() -> bool:
     """Tell whether oneDNN's float32 product is the better one here; ``THALWEG_GEMM`` overrules."""
-    choice = os.environ.get("THALWEG_GEMM", "auto").lower()
-    there = hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.backends.mkldnn.is_available()
-    return there and (choice == "onednn" or (choice == "auto" and mkl_is_narrow()))
+    return onednn_there() and (_choice() == "onednn" or mkl_is_narrow())
 
 
-def _onednn(a: Tensor, b: Tensor) -> bool:
+def _choice() -> str:
+    return os.environ.get("THALWEG_GEMM", "auto").lower()
+
+
+def _onednn(a: Tensor, b: Tensor | None = None, *, there: bool | None = None) -> bool:
     return (
         a.device.type == "cpu"
         and a.dtype == torch.float32
-        and min(a.shape + b.shape) >= WIDE
-        and onednn_wins()
+        and min(a.shape[-2:] + (() if b is None else b.shape)) >= WIDE
+        and (onednn_wins() if there is None else there)
     )
 
 
@@ -74,3 +84,112 @@ def grad_input(g: Tensor, w: Tensor, out: Tensor) -> Tensor:
         gx: Tensor = torch.ops.mkldnn._linear_pointwise(g, w.t(), None, "none", [], "")
         return gx
     return torch.mm(g, w, out=out)
+
+
+DEEP = 256
+"""Inputs from which on a small layer that all members feed with one batch is left to oneDNN."""
+
+
+def batched(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Write the members' products a b to ``out``: (K, m, k), (K or 1, k, n) → (K, m, n)."""
+    torch.bmm(a, b.expand(len(a), -1, -1), out=out)
+
+
+def wide(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Write the members' products to ``out``, as one, with a b that all share: (1, k, n)."""
+    torch.mm(a.reshape(-1, a.shape[-1]), b[0], out=out.view(-1, out.shape[-1]))
+
+
+def wide_onednn(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Do the same by oneDNN, whose products have the same bits at any width."""
+    rows = a.reshape(-1, a.shape[-1])
+    product = torch.ops.mkldnn._linear_pointwise(rows, b[0].t(), None, "none", [], "")
+    out.copy_(product.view(out.shape))
+
+
+def outputs(out: Tensor, w: Tensor, x: Tensor, *, exact: bool = True) -> None:
+    """Write W x of all members to ``out``, features before samples.
+
+    Args:
+        out: (K, out, batch).
+        w: Weights, (K, out, in).
+        x: Inputs, (K or 1, in, batch).
+        exact: Whether each member is to have the bits of its product alone.
+    """
+    if w.shape[2] >= DEEP and _onednn(x, there=onednn_there()):
+        together(_FORMS[len(x) == 1, True], wide_onednn, out, w, x, exact=exact)
+    else:
+        together(_FORMS[len(x) == 1, False], batched, out, w, x, exact=exact)
+
+
+def grad_weights(out: Tensor, g: Tensor, x: Tensor, *, exact: bool = True) -> None:
+    """Write g xᵀ of all members, the gradients of their weights, to ``out``.
+
+    Args:
+        out: (K, out, in).
+        g: Gradients of the outputs, (K, out, batch).
+        x: Inputs, (K or 1, in, batch).
+        exact: Whether each member is to have the bits of its product alone.
+    """
+    if out.shape[2] >= DEEP and _onednn(x):
+        together(_FORMS[len(x) == 1, True], wide_onednn, out, g, x.mT, exact=exact)
+    else:
+        together(_FORMS[False, False], batched, out, g, x.mT, exact=exact)
+
+
+def products(out: Tensor, a: Tensor, b: Tensor, *, exact: bool = True) -> None:
+    """Write the members' products a b to ``out``, with a b that all share.
+
+    Args:
+        out: (K, m, n).
+        a: (K, m, k).
+        b: (1, k, n).
+        exact: Whether each member is to have the bits of its product alone.
+    """
+    together((wide, batched), wide, out, a, b, exact=exact)
+
+
+def sums_of_products(out: Tensor, a: Tensor, b: Tensor, *, exact: bool = True) -> None:
+    """Write Σ a bᵀ over parts to ``out``, with a b that all share.
+
+    A sum over very many numbers, taken in parts, is quicker and does not depend on the threads.
+
+    Args:
+        out: (K, m, n).
+        a: (K, m, parts, k).
+        b: (1, n, parts, k).
+        exact: Whether each member is to have the bits of its product alone.
+    """
+    together((sum_of_products,), sum_of_products, out, a, b, exact=exact)
+
+
+def sum_of_products(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Do the same in one product a part."""
+    rows = a.flatten(0, 1)
+    if a.shape[1] < 8:  # of the two ways round, the one that fills the registers
+        parts = torch.bmm(rows.transpose(0, 1), b[0].permute(1, 2, 0))
+    else:
+        parts = torch.bmm(b[0].transpose(0, 1), rows.permute(1, 2, 0)).mT
+    torch.sum(parts, 0, out=out.view(parts.shape[1:]))
+
+
+def grad_inputs(out: Tensor, g: Tensor, w: Tensor, *, exact: bool = True) -> None:
+    """Write Wᵀ g of all members to ``out``: (K, out, batch), (K, out, in) → (K, in, batch)."""
+    together((batched,), batched, out, w.mT, g, exact=exact)
+
+
+def row_sums(out: Tensor, g: Tensor, *, exact: bool = True) -> None:
+    """Write the sums over samples to ``out``: (K, out, batch) → (K, out)."""
+    together((_row_sums,), _row_sums, out, g, exact=exact)
+
+
+def _row_sums(out: Tensor, g: Tensor) -> None:
+    torch.sum(g, 2, out=out)
+
+
+_FORMS: dict[tuple[bool, bool], tuple[Form, ...]] = {  # by: is x shared, is oneDNN to do it
+    (True, True): (wide_onednn,),
+    (True, False): (wide, batched),
+    (False, True): (batched,),
+    (False, False): (batched,),
+}

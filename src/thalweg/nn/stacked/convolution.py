@@ -23,7 +23,7 @@ class Conv2d(Layer):
     """
 
     trains = True
-    kept = ("x", "w")
+    kept: tuple[str, ...] = ("x", "w")
 
     def __init__(
         self,

@@ -17,8 +17,9 @@ BATCHED = 32_768
 class Linear(Layer):
     """y = x Wᵀ + b, as the member alone would compute it.
 
-    Of small layers the members' products are one batched call, which gives each of them the same
-    bits for any K; of others, one call a member.
+    Of small layers the members' products are one call, in which samples lie side by side in memory:
+    the registers then run over the batch, however few the features are. Of others, each member's
+    product is a call of its own.
 
     Args:
         context: What the stack shares.
@@ -41,7 +42,7 @@ class Linear(Layer):
     ) -> None:
         super().__init__(context)
         self.out = weight.shape[1]
-        self.whole = weight.transpose(1, 2), weight_grad, bias, bias_grad
+        self.whole = weight, weight_grad, bias, bias_grad
         self.batched = weight[0].numel() <= BATCHED and context.precision == weight.dtype
         self.weight, self.weight_grad = list(weight.unbind(0)), list(weight_grad.unbind(0))
         nothing: list[Tensor | None] = [None] * context.members
@@ -49,16 +50,10 @@ class Linear(Layer):
         self.bias_grad = nothing if bias_grad is None else list(bias_grad.unbind(0))
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        if self.batched and x.dim() == 3:
+            return self._forward_batched(x.mT, train=train)
         members, precision = self.context.members, self.context.precision
         y = self.buffer("y", (members, x.shape[1], self.out), self.weight[0])
-        if self.batched and x.dim() == 3:
-            w, _, b, _ = self.whole
-            x = x.expand(members, -1, -1)
-            if train:
-                self.x, self.w = x, ()
-            if b is None:
-                return torch.bmm(x, w, out=y)
-            return torch.baddbmm(b.unsqueeze(1), x, w, out=y)
         ys = y.unbind(0)
         xs = each_member(x if x.dtype == precision else x.to(precision), members)
         ws = [w.to(precision) for w in self.weight] if precision != y.dtype else self.weight
@@ -71,7 +66,7 @@ class Linear(Layer):
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         if isinstance(self.x, Tensor):
-            return self._backward_batched(g, self.x, need_input=need_input)
+            return self._backward_batched(g.mT, self.x, need_input=need_input)
         gs = g.unbind(0)
         for gk, bias_grad in zip(gs, self.bias_grad, strict=True):
             if bias_grad is not None:
@@ -86,17 +81,31 @@ class Linear(Layer):
         gxs = gx.unbind(0)
         return _gather(gx, gxs, [kernels.grad_input(*o) for o in zip(gs, self.w, gxs, strict=True)])
 
+    def _forward_batched(self, x: Tensor, *, train: bool) -> Tensor:
+        """Do the same with x (K or 1, in, batch), giving y as the other layers know it."""
+        w, _, b, _ = self.whole
+        y = self.buffer("y", (*w.shape[:2], x.shape[2]), w)
+        kernels.outputs(y, w, x, exact=self.context.exact)
+        if b is not None:
+            y.add_(b.unsqueeze(2))
+        if train:
+            self.x, self.w = x, ()
+        return y.mT
+
     def _backward_batched(self, g: Tensor, x: Tensor, *, need_input: bool) -> Tensor | None:
         w, weight_grad, _, bias_grad = self.whole
-        if bias_grad is not None:  # a sum over the batch, as a product: its bits do not know K
-            ones = g.new_ones(1, 1, g.shape[1]).expand(len(g), -1, -1)
-            bias_grad.copy_(torch.bmm(ones, g).squeeze(1))
-        weight_grad.copy_(
-            torch.bmm(g.transpose(1, 2), x, out=self.buffer("gw", weight_grad.shape, g))
-        )
+        exact = self.context.exact
+        gw = self.buffer("gw", weight_grad.shape, g)  # products into strided places are slow
+        kernels.grad_weights(gw, g, x, exact=exact)
+        weight_grad.copy_(gw)
+        if bias_grad is not None:
+            kernels.row_sums(gb := self.buffer("gb", bias_grad.shape, g), g, exact=exact)
+            bias_grad.copy_(gb)
         if not need_input:
             return None
-        return torch.bmm(g, w.transpose(1, 2), out=self.buffer("gx", x.shape, g))
+        gx = self.buffer("gx", (len(g), *x.shape[1:]), g)
+        kernels.grad_inputs(gx, g, w, exact=exact)
+        return gx.mT
 
 
 def _gather(buffer: Tensor, places: Sequence[Tensor], results: list[Tensor]) -> Tensor:

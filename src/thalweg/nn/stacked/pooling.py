@@ -45,45 +45,62 @@ class MaxPool2x2(Layer):
 
     torch's kernel walks contiguous images window by window; this takes the larger of left and
     right columns, then of upper and lower rows, several times as fast. Where numbers tie, the
-    gradient goes to the first in reading order, as torch's does.
+    gradient goes to the first in reading order, as torch's does. Members are walked one by one, so
+    that what one pass has written is still in the cache at the next.
     """
 
     kept = ("right", "lower")
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        *outer, height, width = x.shape
-        if height % 2 or width % 2:  # the last row or column belongs to no window
-            x = x[..., : height // 2 * 2, : width // 2 * 2]
-        self.shape = (*outer, height, width)
-        wide = self.buffer("wide", (*outer, height // 2 * 2, width // 2), x)
-        y = self.buffer("y", (*outer, height // 2, width // 2), x)
-        torch.maximum(x[..., ::2], x[..., 1::2], out=wide)
-        torch.maximum(wide[..., ::2, :], wide[..., 1::2, :], out=y)
-        if train:  # 1 where the second of the two was larger, else 0
-            self.right, self.lower = (
-                self.buffer(f"from {part.shape}", part.shape, x) for part in (wide, y)
-            )
-            torch.sub(wide, x[..., ::2], out=self.right).sign_()
-            torch.sub(y, wide[..., ::2, :], out=self.lower).sign_()
-        return y
+        self.side_by_side = x.stride(1) == 1  # samples, in memory; else pixels are
+        x = x.movedim(1, -1) if self.side_by_side else x.unsqueeze(-1)
+        self.shape = x.shape
+        x, *outer = _windows(x), *x.shape[:-3]
+        height, width, inner = x.shape[-3:]
+        wide = self.buffer("wide", (*outer[1:], height, width // 2, inner), x)
+        y = self.buffer("y", (*outer, height // 2, width // 2, inner), x)
+        if train:  # how much larger the second of two is than the first
+            self.right = self.buffer("right", (*outer, *wide.shape[-3:]), x)
+            self.lower = self.buffer("lower", y.shape, x)
+        for k, (xk, yk) in enumerate(zip(x.unbind(0), y.unbind(0), strict=True)):
+            left, right = xk[..., ::2, :], xk[..., 1::2, :]
+            torch.maximum(left, right, out=wide)
+            upper, lower = wide[..., ::2, :, :], wide[..., 1::2, :, :]
+            torch.maximum(upper, lower, out=yk)
+            if train:
+                torch.sub(right, left, out=self.right[k])
+                torch.sub(lower, upper, out=self.lower[k])
+        return self._images(y)
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         if not need_input:
             return None
-        *_, height, width = self.shape
+        g = g.movedim(1, -1) if self.side_by_side else g.unsqueeze(-1)
         gx = self.buffer("gx", self.shape, g)
-        if height % 2 or width % 2:
+        inner = _windows(gx)
+        if inner.shape != gx.shape:
             gx.zero_()
-        inner = gx[..., : height // 2 * 2, : width // 2 * 2]
-        wide = self.buffer("gwide", self.right.shape, g)
-        _share(g, self.lower, wide[..., ::2, :], wide[..., 1::2, :])
-        _share(wide, self.right, inner[..., ::2], inner[..., 1::2])
-        return gx
+        wide = self.buffer("gwide", self.right.shape[1:], g)
+        for gk, right, lower, place in zip(
+            g.unbind(0), self.right.unbind(0), self.lower.unbind(0), inner.unbind(0), strict=True
+        ):
+            _share(gk, lower, wide[..., ::2, :, :], wide[..., 1::2, :, :])
+            _share(wide, right, place[..., ::2, :], place[..., 1::2, :])
+        return self._images(gx)
+
+    def _images(self, x: Tensor) -> Tensor:
+        return x.movedim(-1, 1) if self.side_by_side else x.squeeze(-1)
 
 
-def _share(g: Tensor, to_second: Tensor, first: Tensor, second: Tensor) -> None:
-    """Give each gradient to the second place where marked, else to the first."""
-    torch.mul(g, to_second, out=second)
+def _windows(x: Tensor) -> Tensor:
+    """Return the part of (…, height, width, n) that is in windows: no odd last row or column."""
+    height, width = x.shape[-3:-1]
+    return x[..., : height // 2 * 2, : width // 2 * 2, :]
+
+
+def _share(g: Tensor, excess: Tensor, first: Tensor, second: Tensor) -> None:
+    """Give each gradient to the second place where that is in excess, else to the first."""
+    aten.threshold_backward.grad_input(g, excess, 0, grad_input=second)
     torch.sub(g, second, out=first)
 
 
