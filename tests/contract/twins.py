@@ -276,6 +276,35 @@ def newton_schulz(M: ndarray, iterations: int) -> ndarray:
     return U @ np.diag(s) @ V
 
 
+def soap(x: ndarray, steps: Steps) -> Iterator[ndarray]:
+    """With A = LeftᵀG Right for both bases; those of vectors and of long sides are identities."""
+    matrix = x.reshape(len(x), -1) if x.ndim > 1 else x[None]
+    M, V = np.zeros_like(matrix), np.zeros_like(matrix)
+    grams = [np.zeros((n, n)) for n in matrix.shape]
+    bases = [np.eye(n) for n in matrix.shape]
+    for t, (g, h) in enumerate(steps):
+        G = g.reshape(matrix.shape)
+        if t > 0:
+            left, right = bases
+            M = h.beta1 * M + (1 - h.beta1) * G
+            V = h.beta2 * V + (1 - h.beta2) * (left.T @ G @ right) ** 2
+            N = left @ (left.T @ M @ right / (sqrt(V) + h.eps)) @ right.T
+            rate = h.lr * sqrt(1 - h.beta2**t) / (1 - h.beta1**t)
+            x = (1 - h.lr * h.weight_decay) * (x - rate * N.reshape(x.shape))
+        for axis, gram in enumerate((G @ G.T, G.T @ G)):
+            if x.ndim < 2 or len(gram) > h.largest:
+                continue
+            grams[axis] = h.beta3 * grams[axis] + (1 - h.beta3) * gram
+            if t == 0:
+                bases[axis] = np.linalg.eigh(grams[axis])[1][:, ::-1]
+            elif t % h.frequency == 0:
+                Q = bases[axis]
+                order = np.argsort(-np.diag(Q.T @ grams[axis] @ Q))
+                V = np.take(V, order, axis)
+                bases[axis] = np.linalg.qr(grams[axis] @ Q[:, order])[0]
+        yield x
+
+
 def schedule_free_sgd(y: ndarray, steps: Steps) -> Iterator[ndarray]:
     x, z, total = y, y, 0.0
     for t, (g, h) in enumerate(steps, 1):
@@ -364,5 +393,6 @@ TWINS: dict[str, Twin] = {
     "schedule-free-adamw": schedule_free_adamw,
     "schedule-free-sgd": schedule_free_sgd,
     "sgd": sgd,
+    "soap": soap,
     "swats": swats,
 }

@@ -101,9 +101,7 @@ class Option(NamedTuple):
     range: Interval | Choice | None
 
 
-def option(
-    kind: type, default: Any, text: str, within: Interval | Choice | None = None
-) -> Any:
+def option(kind: type, default: Any, text: str, within: Interval | Choice | None = None) -> Any:
     """Declare one field of a dataclass as an option."""
     return dataclasses.field(default=default, metadata={"option": (kind, text, within)})
 
