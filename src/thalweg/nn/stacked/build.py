@@ -30,13 +30,14 @@ from thalweg.nn.stacked.columns import ColumnConv2d, suits
 from thalweg.nn.stacked.convolution import Conv2d
 from thalweg.nn.stacked.dropout import ChannelDropout, DropBlock, Dropout
 from thalweg.nn.stacked.embedding import Embedding
-from thalweg.nn.stacked.fallback import Autograd
+from thalweg.nn.stacked.fallback import Autograd, Fallback
 from thalweg.nn.stacked.layer import Layer
 from thalweg.nn.stacked.layer_norm import GroupNorm, LayerNorm
 from thalweg.nn.stacked.linear import Linear
 from thalweg.nn.stacked.norm import BatchNorm
 from thalweg.nn.stacked.pooling import MaxPool2d, MaxPool2x2, max_pool
 from thalweg.nn.stacked.shape import Chain, Flatten, Identity, Residual, Unflatten
+from thalweg.nn.stacked.vmapped import Vmapped
 
 if TYPE_CHECKING:
     from thalweg.nn.stacked.stack import Stack
@@ -68,11 +69,22 @@ class Builder:
 
     def __init__(self, stack: Stack) -> None:
         self.stack, self.context = stack, stack.context
+        self._left: list[tuple[str, str, str, Autograd | Vmapped]] = []
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The layers that are left to autograd, in the network's order."""
+        found = []
+        for path, kind, reason, layer in self._left:
+            refusal = layer.refusal if isinstance(layer, Vmapped) else "exact=True"
+            form = "copies" if refusal else "vmap"
+            found.append(Fallback(path, kind, reason, form, refusal))
+        return tuple(found)
 
     def build(self, module: nn.Module, prefix: str) -> Layer:
         """Return the stacked form of a module, whose parameters' names begin with ``prefix``."""
-        if why_not(module):
-            return self._autograd(module, prefix)
+        if reason := why_not(module):
+            return self._autograd(module, prefix, reason)
         stack, context, path = self.stack, self.context, prefix.removesuffix(".")
         names = [name for name, _ in module.named_parameters(recurse=False)]
         parameters = {n: stack.view(stack.theta, prefix + n) for n in names}
@@ -175,7 +187,7 @@ class Builder:
                 before = self.build(child, f"{prefix}{name}.")
             yield before
 
-    def _autograd(self, module: nn.Module, prefix: str) -> Autograd:
+    def _autograd(self, module: nn.Module, prefix: str, reason: str) -> Layer:
         stack, copies = self.stack, []
         for member in range(stack.members):
             twin = copy.deepcopy(module).to(stack.device)
@@ -192,7 +204,20 @@ class Builder:
                         child._buffers[name] = stack.buffers[here + name][member]
             set_rates(twin, {path: ps[member] for path, ps in stack.rates.items()}, prefix)
             copies.append(twin)
-        return Autograd(self.context, copies)
+        loop = Autograd(self.context, copies)
+        layer: Autograd | Vmapped = loop
+        if not self.context.exact:
+            names = [name for name, _ in module.named_parameters()]
+            trained = [name for name in names if prefix + name in stack.places]
+            layer = Vmapped(
+                self.context,
+                loop,
+                {name: stack.view(stack.theta, prefix + name) for name in trained},
+                {name: stack.view(stack.grad, prefix + name) for name in trained},
+                {name: stack.frozen[prefix + name] for name in names if name not in trained},
+            )
+        self._left.append((prefix.removesuffix("."), type(module).__name__, reason, layer))
+        return layer
 
 
 def why_not(module: nn.Module) -> str:
@@ -228,8 +253,6 @@ def why_not(module: nn.Module) -> str:
             return f"padding_mode={module.padding_mode!r}"
         case nn.Embedding() if module.max_norm is not None or module.sparse:
             return "it has max_norm or sparse gradients"
-        case nn.Unflatten() if not isinstance(module.dim, int):
-            return "its axes have names"
         case nn.MaxPool1d() | nn.MaxPool2d() if module.return_indices:
             return "it returns indices"
         case ResidualModule() if _changes_its_input(module.block):

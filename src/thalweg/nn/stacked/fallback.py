@@ -4,11 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
 
 from thalweg.nn.stacked.layer import Context, Layer, each_member
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A layer that has no hand-written form and is left to autograd.
+
+    Args:
+        path: Where in the network; empty for the network itself.
+        kind: The layer's class.
+        reason: Why it is left to autograd, in a few words.
+        form: How its members run: ``copies``, one after the other, or ``vmap``, all as one.
+        refusal: Why not as one, in a few words; empty where they do.
+
+    Example:
+        >>> print(Fallback("3", "RReLU", "no hand-written form of RReLU", "copies", "exact=True"))
+        3 (RReLU): no hand-written form of RReLU; members run one by one: exact=True
+    """
+
+    path: str
+    kind: str
+    reason: str
+    form: str
+    refusal: str
+
+    def __str__(self) -> str:
+        one_by_one = f"members run one by one: {self.refusal}"
+        how = "members run as one" if self.form == "vmap" else one_by_one
+        return f"{self.path or 'the network'} ({self.kind}): {self.reason}; {how}"
 
 
 @contextmanager
@@ -81,15 +110,15 @@ class Autograd(Layer):
             self.modules, self._buffers_of, parts, generators, strict=True
         ):
             module.train(train)
-            # A copy, because neither the module nor the tape may see the stack's reused buffers.
-            leaf = part.detach().clone().requires_grad_(train and part.is_floating_point())
+            leaf = part.detach().requires_grad_(train and part.is_floating_point())
             with (
                 _draws_from(generator if train else None),
                 torch.set_grad_enabled(train),
                 torch.autocast(x.device.type, self.context.precision, enabled=reduced),
                 _lent(buffers),
             ):
-                ys.append(module(leaf))
+                # A copy, because neither the module nor the tape may see the stack's buffers.
+                ys.append(module(leaf.clone()))
             self.x.append(leaf)
         self.y = ys if train else []
         return torch.stack(

@@ -32,7 +32,6 @@ class Unflatten(Layer):
 
     def __init__(self, context: Context, module: nn.Unflatten) -> None:
         super().__init__(context)
-        assert isinstance(module.dim, int)  # named axes are left to autograd
         self.axis = module.dim + (module.dim >= 0)
         self.sizes: Sequence[int] = module.unflattened_size
 

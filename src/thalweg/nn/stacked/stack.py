@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from thalweg.errors import ModelError
 from thalweg.nn.stacked.alike import difference, outline, rates, set_rates
 from thalweg.nn.stacked.build import Builder
+from thalweg.nn.stacked.fallback import Fallback
 from thalweg.nn.stacked.layer import Context, State
 
 ALIGN = 16
@@ -42,7 +43,8 @@ class Stack:
         precision: Arithmetic of linear layers and convolutions; the parameters' type by default, in
             which all the rest is done.
         generators: One a member, for dropout masks; on the device.
-        exact: Keep every member at the bits of its run alone.
+        exact: Keep every member at the bits of its run alone. Without, layers that are left to
+            autograd may run all members as one, which is quicker and rounds otherwise.
 
     Attributes:
         theta: Trainable parameters, (K, P); a member's parameters lie one after the other, each
@@ -135,6 +137,22 @@ class Stack:
     def release(self) -> None:
         """Give back the memory that the layers keep between calls."""
         self._root.release()
+
+    @property
+    def fallbacks(self) -> tuple[Fallback, ...]:
+        """The layers that have no hand-written form and are left to autograd, and why.
+
+        With ``exact`` their members run one by one. Without, they run as one where that is quicker
+        and torch.func.vmap can map them; what it cannot map is known after a training step.
+
+        Example:
+            >>> net = nn.Sequential(nn.Linear(3, 2), nn.ReLU6(), nn.Tanh())
+            >>> print(*Stack([net] * 8).fallbacks)
+            1 (ReLU6): no hand-written form of ReLU6; members run one by one: exact=True
+            >>> print(*Stack([net] * 8, exact=False).fallbacks)
+            1 (ReLU6): no hand-written form of ReLU6; members run as one
+        """
+        return self._builder.fallbacks
 
     # ── parameters in and out ────────────────────────────────────────────────────────────────
 
@@ -277,7 +295,8 @@ class Stack:
     def _build(self) -> None:
         """Make the layers anew over the present tensors."""
         self.members = self.context.members = len(self.theta)
-        self._root = Builder(self).build(self._template, "")
+        self._builder = Builder(self)
+        self._root = self._builder.build(self._template, "")
 
 
 def stack(
