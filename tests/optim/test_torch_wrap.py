@@ -282,6 +282,12 @@ def test_groups_keep_their_settings_and_schedulers_work() -> None:
     assert optimizer.param_groups[1]["ema_decay"] == 0.5
 
 
+def test_an_optimizer_that_loaded_nothing_yet_can_be_wrapped() -> None:
+    inner = optim.SGD(net().parameters(), lr=0.3)
+    inner.load_state_dict(inner.state_dict())
+    assert optim.EMA(inner).param_groups[0]["lr"] == 0.3
+
+
 def test_maximize_goes_up() -> None:
     down, up = net(), net()
     a = optim.SAM(optim.SGD(down.parameters(), lr=0.1))

@@ -79,6 +79,11 @@ class RuleOptimizer(SkippingOptimizer):
         super().add_param_group(param_group)
 
     @classmethod
+    def known(cls) -> tuple[str, ...]:
+        """Return the names of the settings of a group of parameters."""
+        return (*_names(cls.rule, *cls.around), "maximize")
+
+    @classmethod
     def compose(cls, settings: Mapping[str, Any], *, make: Maker = make) -> Rule:
         """Make the rule, inside what goes around it, with settings by name.
 
@@ -239,6 +244,13 @@ class RuleOptimizer(SkippingOptimizer):
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         """Return what the rule has to know of a group; schedulers keep more there."""
         return {name: group[name] for name in _names(self.rule, *self.around)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take a state over; settings that an older one does not know have their defaults."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name in self.known():
+                group.setdefault(name, self.defaults[name])
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copy and pickle through the rule: the class itself is made, not written in a module."""
@@ -402,10 +414,12 @@ def _blank(rule: type[Rule], *around: type[Wrapper]) -> RuleOptimizer:
 
 def _numbers(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Replace tensors of one element, as torch allows for lr, by their numbers."""
-    return {
-        name: value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-        for name, value in settings.items()
-    }
+    numbers = {}
+    for name, value in settings.items():
+        if isinstance(value, Tensor) and value.numel() != 1:
+            raise SpecError(f"{name} of shape {tuple(value.shape)}", "one number")
+        numbers[name] = value.item() if isinstance(value, Tensor) else value
+    return numbers
 
 
 def _flat(

@@ -165,9 +165,6 @@ class Lookahead(SkippingOptimizer):
         super().load_state_dict(state_dict)
         self.steps = state_dict["steps"]
         self.param_groups = self.inner.param_groups
-        for p, slots in self.state.items():
-            # torch hands over the tensors of state_dict itself, which may still be in use.
-            self.state[p] = {name: slot.clone() for name, slot in slots.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         """Copy and pickle with the inner optimizer."""

@@ -28,8 +28,14 @@ class SkippingOptimizer(Optimizer):
         return {**super().state_dict(), "skipped_steps": self.skipped_steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Go on from what :meth:`state_dict` returned, and leave that as it is."""
         super().load_state_dict(state_dict)
+        copies: dict[int, Tensor] = {}  # what several parameters share, they go on sharing
+        for slots in self.state.values():
+            # torch hands over the tensors of state_dict itself, which may still be in use.
+            for name, x in slots.items():
+                if isinstance(x, Tensor):
+                    slots[name] = copies.setdefault(id(x), x.clone())
         self.skipped_steps = state_dict.get("skipped_steps", 0)
 
     def __getstate__(self) -> dict[str, Any]:

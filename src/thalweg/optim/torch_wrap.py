@@ -69,8 +69,8 @@ def torch_wrapper(around: type[Wrapper]) -> TorchWrapper:
         make(around, {"inner": build("sgd"), **hyperparameters})
         kind = torch_optimizer(optimizer.rule, *optimizer.around, around)
         skips = skip_nonfinite or optimizer.skip_nonfinite
-        settings = {**optimizer.defaults, **hyperparameters}
-        return kind(optimizer.param_groups, skip_nonfinite=skips, **settings)
+        settings = {name: optimizer.defaults[name] for name in optimizer.known()}
+        return kind(optimizer.param_groups, skip_nonfinite=skips, **{**settings, **hyperparameters})
 
     wrap.__name__ = wrap.__qualname__ = around.__name__.removesuffix("Rule")
     wrap.__doc__ = f"{inspect.cleandoc(around.__doc__ or '')}\n{USAGE}"
