@@ -298,8 +298,16 @@ class Group:
         if not out:
             return
         for row, remains in zip(out, self.cohort.remains(out, slow=self.slow), strict=True):
-            members[row].reason, members[row].remains = "pruned", remains
+            member = members[row]
+            member.reason, member.remains = "pruned", remains
+            member.made = self.made(member)
         self.keep(stay)
+
+    def made(self, member: Member) -> tuple[int, int]:
+        """Return how many updates and gradient evaluations a member has made."""
+        updates, gradients = member.begun
+        now = (self.cohort.updates - updates, self.cohort.gradients - gradients)
+        return now if member.made is None else member.made
 
     def remains(self, member: Member) -> Mapping[str, Tensor]:
         """Return a member's parameters and buffers, as evaluated, by name."""

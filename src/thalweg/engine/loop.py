@@ -66,6 +66,7 @@ def descend(
         stay = [row for row, member in enumerate(p.members) if member not in over]
         for member, reason in over.items():
             member.reason = reason
+            member.made = (cohort.updates - member.begun[0], cohort.gradients - member.begun[1])
         if stay and rows:
             for row, remains in zip(rows, cohort.remains(rows, slow=slow), strict=True):
                 p.members[row].remains = remains

@@ -28,6 +28,7 @@ class Member:
         lr: Learning rate of its last update.
         last: Its last evaluation.
         reason: Why it ended; None before.
+        made: Updates and gradient evaluations of its own, once it is over.
         remains: Its parameters and buffers as evaluated, once it has left others behind.
     """
 
@@ -40,4 +41,5 @@ class Member:
     lr: float = 0.0
     last: dict[str, float] = field(default_factory=dict)
     reason: Reason | None = None
+    made: tuple[int, int] | None = None
     remains: Mapping[str, Tensor] | None = None

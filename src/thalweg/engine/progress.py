@@ -131,6 +131,7 @@ class MemberFacts(BaseModel):
     patience: Watched | None
     plateau: Followed | None
     reason: Reason | None
+    made: Annotated[list[Count], Field(min_length=2, max_length=2)] | None
 
 
 class Facts(BaseModel):
@@ -211,6 +212,7 @@ def _facts(member: Member) -> dict[str, Any]:
         and {"metric": patience.metric, "best": patience.best, "waited": patience.waited},
         "plateau": None if tracker is None else tracker.state(),
         "reason": member.reason,
+        "made": member.made and list(member.made),
     }
 
 
@@ -266,6 +268,7 @@ def restore(cohort: Cohort, progress: Progress, snapshot: Snapshot) -> None:
         one = everyone[known.number]
         one.begun, one.lr = (known.begun[0], known.begun[1]), known.lr
         one.last, one.reason = dict(known.last), known.reason
+        one.made = None if known.made is None else (known.made[0], known.made[1])
         patience, watched = one.judge.patience, known.patience
         if patience is not None and watched is not None and watched.metric == patience.metric:
             patience.best, patience.waited = watched.best, watched.waited

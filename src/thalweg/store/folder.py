@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +15,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from thalweg.errors import FileError, SpecError, nearest
-from thalweg.files import cannot, check_is_file, inside, write_atomically
+from thalweg.files import cannot, inside, write_atomically
 from thalweg.spec import Spec
 from thalweg.store.checkpoint import Checkpoint, DamagedError, read_checkpoint
+from thalweg.store.documents import append_line, read_json, read_text, to_json
 from thalweg.store.info import Info, State
 from thalweg.store.lock import is_locked, locked
 from thalweg.store.moving import delete_run
 from thalweg.store.parquet import read_parquet
 from thalweg.store.table import read_table
 from thalweg.store.version import check_format
-
-LONGEST = 2**24
-"""Bytes of the longest text that is read: run.json, spec.toml, environment.json."""
 
 PREDICTIONS = {"true": "int64", "predicted": "int64", "probability": "double", "loss": "double"}
 """Columns of ``predictions.parquet``."""
@@ -93,8 +89,8 @@ class RunFolder:
             hint = f"thalweg resume {path}, or another --out"
             raise FileError(f"{path}, which holds {what} already", "an empty or a new folder", hint)
         write_atomically(path / "spec.toml", spec.to_toml())
-        write_atomically(path / "environment.json", _json(environment))
-        write_atomically(path / "run.json", _json(info.model_dump()))
+        write_atomically(path / "environment.json", to_json(environment))
+        write_atomically(path / "run.json", to_json(info.model_dump()))
         return cls(path, info, spec, environment)
 
     @classmethod
@@ -107,7 +103,7 @@ class RunFolder:
         if not os.path.lexists(path / "run.json"):
             what = "which is no run" if os.path.isdir(path) else "which does not exist"
             raise FileError(f"{path}, {what}", "the folder of a run", "see thalweg runs")
-        raw = _read_json(path, "run.json")
+        raw = read_json(path, "run.json")
         if isinstance(raw, dict):
             check_format(path / "run.json", raw.get("format"))
         try:
@@ -119,14 +115,14 @@ class RunFolder:
                 f"{path / 'run.json'} ({where}: {first['msg']})", "what a run writes"
             ) from None
         try:
-            spec = Spec.from_toml(_read_text(path, "spec.toml"))
+            spec = Spec.from_toml(read_text(path, "spec.toml"))
         except SpecError as error:
             raise FileError(
                 f"{path / 'spec.toml'} with {error.got}", error.expected, error.hint
             ) from None
         except (ValueError, TypeError, RecursionError):
             raise FileError(f"{path / 'spec.toml'} (damaged)", "a spec in TOML") from None
-        environment = _read_json(path, "environment.json")
+        environment = read_json(path, "environment.json")
         if not isinstance(environment, dict):
             raise FileError(f"{path / 'environment.json'}", "names with texts")
         texts = {str(name): str(value) for name, value in environment.items()}
@@ -142,7 +138,7 @@ class RunFolder:
             FileError: It cannot be written; the old one is as it was.
         """
         info = self.info.model_copy(update=facts)
-        write_atomically(self.path / "run.json", _json(info.model_dump()))
+        write_atomically(self.path / "run.json", to_json(info.model_dump()))
         return RunFolder(self.path, info, self.spec, self.environment)
 
     # ── one writer ───────────────────────────────────────────────────────────────────────────
@@ -317,15 +313,7 @@ class RunFolder:
         Raises:
             FileError: It cannot be written.
         """
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        file = inside(self.path, "log.txt")
-        if file.exists():
-            check_is_file(file)
-        try:
-            with file.open("a", encoding="utf-8") as stream:
-                stream.write(f"{now}  {text}\n")
-        except OSError as error:
-            raise cannot("written", file, error) from None
+        append_line(self.path, text)
 
     def delete(self) -> None:
         """Remove the run: its folder and all that is in it; links are removed, not followed.
@@ -336,38 +324,8 @@ class RunFolder:
         delete_run(self.path)
 
 
-def _json(value: Any) -> str:
-    return (
-        json.dumps(value if isinstance(value, dict) else dict(value), indent=2, ensure_ascii=False)
-        + "\n"
-    )
-
-
 def _by_step(path: Path, name: str) -> dict[int, Path]:
     """Return the files ``step-….safetensors`` of a folder by their steps, in order."""
     files = inside(path, name).glob("step-*.safetensors")
     matches = {file: re.fullmatch(r"step-(\d{9,18})", file.stem) for file in files}
     return dict(sorted((int(match[1]), file) for file, match in matches.items() if match))
-
-
-def _read_text(folder: Path, name: str) -> str:
-    file = inside(folder, name)
-    check_is_file(file)
-    try:
-        size = file.stat().st_size
-        if size > LONGEST:
-            raise FileError(f"{file} of {size} bytes", f"{LONGEST} at most", "it is damaged")
-        return file.read_text("utf-8")
-    except UnicodeDecodeError:
-        raise FileError(f"{file} (damaged)", "text in UTF-8") from None
-    except OSError as error:
-        raise error if isinstance(error, FileError) else cannot("read", file, error) from None
-
-
-def _read_json(folder: Path, name: str) -> Any:
-    try:
-        return json.loads(_read_text(folder, name))
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, FileError):
-            raise
-        raise FileError(f"{folder / name} (damaged)", "JSON") from None

@@ -204,7 +204,9 @@ def restore(run: Run, folder: RunFolder, found: Checkpoint, *, end: bool = False
     try:
         facts = check_facts(Snapshot(found.arrays, found.facts))
         if end:
-            changes["members"] = [{**one.model_dump(), "reason": None} for one in facts.members]
+            changes["members"] = [
+                {**one.model_dump(), "reason": None, "made": None} for one in facts.members
+            ]
         every, states = _states(run, folder, facts)
         changes["states_every"] = every
         steps, epochs = (_rows(run, folder, facts, name) for name in ("steps", "epochs"))

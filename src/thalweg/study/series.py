@@ -1,0 +1,136 @@
+"""A series: many specs, trained in groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from thalweg.engine import Evaluated, Event, Group, History, Step
+from thalweg.engine.events import Reason
+from thalweg.engine.partition import partition
+from thalweg.errors import SpecError
+from thalweg.study.grid import Point
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one member.
+
+    Args:
+        number: Its place in the series.
+        reason: Why it ended.
+        metrics: Its last evaluation.
+        steps: Updates that it made.
+        epochs: Passes over the training set.
+        gradients: Gradient evaluations, in batches.
+        seconds: Its share of the time that its group trained.
+    """
+
+    number: int
+    reason: Reason
+    metrics: Mapping[str, float]
+    steps: int
+    epochs: float
+    gradients: int
+    seconds: float
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss was no number."""
+        return self.reason == "diverged"
+
+
+@dataclass
+class Series:
+    """Many specs, and what has become of them.
+
+    Args:
+        points: The specs.
+        groups: Their places, in groups that are one program each; as few as can be if empty.
+        own: What was given in Python rather than named: model, data, loss, metrics.
+        largest: Members of a group at most.
+
+    Attributes:
+        results: By number; those that are over.
+        histories: What the members of each group said, by evaluation.
+        weights: Parameters and buffers as evaluated, of those that are over, by number.
+
+    Example:
+        >>> from thalweg.spec import Spec
+        >>> from thalweg.study.grid import grid
+        >>> base = Spec().override({"data": "digits", "model.hidden": (8,), "steps": 3})
+        >>> series = Series(grid(base, {"lr": [0.01, 0.1]}, seeds=2))
+        >>> for event in series.events():
+        ...     pass
+        >>> [series.results[number].steps for number in range(4)]
+        [3, 3, 3, 3]
+    """
+
+    points: Sequence[Point]
+    groups: list[list[int]] = field(default_factory=list)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    largest: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.points:
+            raise SpecError("a series without members", "at least one")
+        self.groups = self.groups or partition([p.spec for p in self.points], self.largest)
+        self.results: dict[int, Result] = {}
+        self.weights: dict[int, Mapping[str, Tensor]] = {}
+        self.histories = [History(by_member=True) for _ in self.groups]
+        self.group: Group | None = None
+        self.shares: dict[int, float] = {}
+
+    def begin(self, index: int) -> Group:
+        """Build a group, to be trained next."""
+        numbers = self.groups[index]
+        specs = [self.points[number].spec for number in numbers]
+        self.group = Group(specs, numbers=numbers, **self.own)
+        self.shares = dict.fromkeys(numbers, 0.0)
+        return self.group
+
+    def is_over(self, index: int) -> bool:
+        """Tell whether all members of a group are over."""
+        return all(number in self.results for number in self.groups[index])
+
+    def events(self) -> Iterator[tuple[int, Event]]:
+        """Train group after group, and yield what happens, and in which."""
+        for index in range(len(self.groups)):
+            if not self.is_over(index):
+                self.begin(index)
+                yield from self.descend(index)
+
+    def descend(self, index: int) -> Iterator[tuple[int, Event]]:
+        """Train the group that was begun, or restored, to its end."""
+        group = self.group
+        assert group is not None
+        before = group.progress.seconds
+        for event in group.events():
+            if isinstance(event, Step):
+                share = (event.clock.seconds - before) / len(event.members)
+                before = event.clock.seconds
+                for number in event.members:
+                    self.shares[number] += share
+            elif isinstance(event, Evaluated):
+                self.histories[index].add(event)
+            yield index, event
+        self._conclude(group)
+
+    def _conclude(self, group: Group) -> None:
+        for member in group.progress.everyone:
+            assert member.reason is not None
+            steps, gradients = group.made(member)
+            self.results[member.number] = Result(
+                member.number,
+                member.reason,
+                dict(member.last),
+                steps,
+                steps / member.length.per_epoch,
+                gradients,
+                self.shares[member.number],
+            )
+            self.weights[member.number] = group.remains(member)
+        self.group = None
