@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from thalweg.nn import kernels
-from thalweg.nn.stacked import Stack
-from thalweg.nn.stacked.columns import ColumnConv2d
+from thalweg.nn.stacked import Stack, columns
+from thalweg.nn.stacked.columns import ColumnConv2d, StripConv2d
 from thalweg.nn.stacked.convolution import Conv2d
 
 NETS = {
@@ -95,15 +95,20 @@ GEOMETRIES = [
 @pytest.mark.parametrize("options", GEOMETRIES)
 @pytest.mark.parametrize("out", [3, 9])
 @pytest.mark.parametrize("shared", [True, False])
-def test_columns_have_the_gradients_of_autograd(options, out, shared):
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("kind", [ColumnConv2d, StripConv2d])
+def test_patches_have_the_gradients_of_autograd(monkeypatch, kind, options, out, shared, first):
     torch.manual_seed(0)
     nets = [
-        nn.Sequential(nn.Conv2d(2, 3, 1), nn.Tanh(), nn.Conv2d(3, out, **options)).double()
+        nn.Sequential(
+            *([] if first else [nn.Conv2d(3, 3, 1), nn.Tanh()]), nn.Conv2d(3, out, **options)
+        ).double()
         for _ in range(3)
     ]
+    monkeypatch.setattr(columns, "DEEP", 99 if kind is ColumnConv2d else 1)
     stack = Stack(nets)
-    assert isinstance(stack._root.layers[2], ColumnConv2d)  # type: ignore[attr-defined]
-    x = torch.randn(1 if shared else 3, 5, 2, 8, 7, dtype=torch.float64)
+    assert type(stack._root.layers[-1]) is kind  # type: ignore[attr-defined]
+    x = torch.randn(1 if shared else 3, 5, 3, 8, 7, dtype=torch.float64)
     y = stack.forward(x, train=True)
     g = torch.randn_like(y)
     stack.backward(g.clone())
@@ -116,17 +121,18 @@ def test_columns_have_the_gradients_of_autograd(options, out, shared):
 
 
 @pytest.mark.parametrize(
-    ("module", "columns"),
+    ("module", "kind"),
     [
-        (nn.Conv2d(3, 16, 3), True),
-        (nn.Conv2d(3, 17, 3), False),
-        (nn.Conv2d(3, 4, 3, stride=2), False),
-        (nn.Conv2d(4, 4, 3, groups=2), False),
+        (nn.Conv2d(3, 16, 3), ColumnConv2d),
+        (nn.Conv2d(6, 16, 3), StripConv2d),
+        (nn.Conv2d(3, 17, 3), Conv2d),
+        (nn.Conv2d(3, 4, 3, stride=2), Conv2d),
+        (nn.Conv2d(4, 4, 3, groups=2), Conv2d),
     ],
 )
-def test_convolutions_of_many_channels_are_left_to_the_library(module, columns):
+def test_convolutions_of_many_channels_are_left_to_the_library(module, kind):
     root = Stack([nn.Sequential(module)])._root
-    assert type(root.layers[0]) is (ColumnConv2d if columns else Conv2d)  # type: ignore[attr-defined]
+    assert type(root.layers[0]) is kind  # type: ignore[attr-defined]
 
 
 def test_reduced_precision_is_left_to_the_library():

@@ -26,7 +26,7 @@ from thalweg.nn.stacked.activations import (
 )
 from thalweg.nn.stacked.alike import hooked, layers, set_rates
 from thalweg.nn.stacked.averaging import AdaptiveAvgPool2d, AvgPool2d
-from thalweg.nn.stacked.columns import ColumnConv2d, suits
+from thalweg.nn.stacked.columns import convolution
 from thalweg.nn.stacked.convolution import Conv2d
 from thalweg.nn.stacked.dropout import ChannelDropout, DropBlock, Dropout
 from thalweg.nn.stacked.embedding import Embedding
@@ -104,8 +104,7 @@ class Builder:
             case nn.Linear() if weight is not None and weight_grad is not None:
                 return row.AnyLinear(context, weight, weight_grad, bias, bias_grad)
             case nn.Conv2d() if weight is not None and weight_grad is not None:
-                kind = ColumnConv2d if suits(context, module, weight) else Conv2d
-                return kind(context, module, weight, weight_grad, bias, bias_grad)
+                return convolution(context, module, weight, weight_grad, bias, bias_grad)
             case nn.Conv1d() if weight is not None and weight_grad is not None:
                 lines = weight.unsqueeze(-2), weight_grad.unsqueeze(-2)
                 image = Conv2d(context, row.conv2d(module), *lines, bias, bias_grad)

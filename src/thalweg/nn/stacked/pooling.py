@@ -45,11 +45,13 @@ class MaxPool2x2(Layer):
 
     torch's kernel walks contiguous images window by window; this takes the larger of left and
     right columns, then of upper and lower rows, several times as fast. Where numbers tie, the
-    gradient goes to the first in reading order, as torch's does. Members are walked one by one, so
-    that what one pass has written is still in the cache at the next.
+    gradient goes to the first in reading order, as torch's does. Members are walked a few at a
+    time, so that what one pass has written is still in the cache at the next.
     """
 
     kept = ("right", "lower")
+
+    BLOCK = 1 << 18
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         self.side_by_side = x.stride(1) == 1  # samples, in memory; else pixels are
@@ -57,19 +59,21 @@ class MaxPool2x2(Layer):
         self.shape = x.shape
         x, *outer = _windows(x), *x.shape[:-3]
         height, width, inner = x.shape[-3:]
-        wide = self.buffer("wide", (*outer[1:], height, width // 2, inner), x)
+        few = max(1, self.BLOCK // x[0].numel())
+        wide = self.buffer("wide", (few, *outer[1:], height, width // 2, inner), x)
         y = self.buffer("y", (*outer, height // 2, width // 2, inner), x)
         if train:  # how much larger the second of two is than the first
             self.right = self.buffer("right", (*outer, *wide.shape[-3:]), x)
             self.lower = self.buffer("lower", y.shape, x)
-        for k, (xk, yk) in enumerate(zip(x.unbind(0), y.unbind(0), strict=True)):
-            left, right = xk[..., ::2, :], xk[..., 1::2, :]
-            torch.maximum(left, right, out=wide)
-            upper, lower = wide[..., ::2, :, :], wide[..., 1::2, :, :]
-            torch.maximum(upper, lower, out=yk)
+        left, right = x[..., ::2, :], x[..., 1::2, :]
+        for k in range(0, len(x), few):
+            some = slice(k, k + few)
+            most = torch.maximum(left[some], right[some], out=wide[: len(y[some])])
+            upper, lower = most[..., ::2, :, :], most[..., 1::2, :, :]
+            torch.maximum(upper, lower, out=y[some])
             if train:
-                torch.sub(right, left, out=self.right[k])
-                torch.sub(lower, upper, out=self.lower[k])
+                torch.sub(right[some], left[some], out=self.right[some])
+                torch.sub(lower, upper, out=self.lower[some])
         return self._images(y)
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
@@ -80,12 +84,14 @@ class MaxPool2x2(Layer):
         inner = _windows(gx)
         if inner.shape != gx.shape:
             gx.zero_()
-        wide = self.buffer("gwide", self.right.shape[1:], g)
-        for gk, right, lower, place in zip(
-            g.unbind(0), self.right.unbind(0), self.lower.unbind(0), inner.unbind(0), strict=True
-        ):
-            _share(gk, lower, wide[..., ::2, :, :], wide[..., 1::2, :, :])
-            _share(wide, right, place[..., ::2, :], place[..., 1::2, :])
+        few = max(1, self.BLOCK // inner[0].numel())
+        wide = self.buffer("gwide", (few, *self.right.shape[1:]), g)
+        left, right = inner[..., ::2, :], inner[..., 1::2, :]
+        for k in range(0, len(g), few):
+            some = slice(k, k + few)
+            rows = wide[: len(g[some])]
+            _share(g[some], self.lower[some], rows[..., ::2, :, :], rows[..., 1::2, :, :])
+            _share(rows, self.right[some], left[some], right[some])
         return self._images(gx)
 
     def _images(self, x: Tensor) -> Tensor:
