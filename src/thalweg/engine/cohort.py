@@ -21,6 +21,9 @@ from thalweg.errors import ModelError
 from thalweg.nn import Loss
 from thalweg.nn.stacked import Stack
 
+CHUNK = 1000
+"""Samples that are evaluated at a time."""
+
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # None: as the parameters are
 
 
@@ -349,7 +352,7 @@ class Cohort:
                 yield
 
     @torch.no_grad()
-    def outputs(self, x: Tensor, *, slow: bool = True, chunk: int = 1000) -> Tensor:
+    def outputs(self, x: Tensor, *, slow: bool = True, chunk: int = CHUNK) -> Tensor:
         """Return the outputs (K, N, …) for inputs (N, …), in evaluation mode.
 
         Args:
@@ -362,7 +365,7 @@ class Cohort:
         return torch.cat(parts, dim=1)
 
     def evaluate(
-        self, split: Split | Sequence[Split], *, slow: bool = True, chunk: int = 1000
+        self, split: Split | Sequence[Split], *, slow: bool = True, chunk: int = CHUNK
     ) -> dict[str, tuple[float, ...]]:
         """Return loss and metrics over a split, in evaluation mode, one number a member.
 
@@ -376,7 +379,7 @@ class Cohort:
 
     @torch.no_grad()
     def measure(
-        self, split: Split | Sequence[Split], *, chunk: int = 1000
+        self, split: Split | Sequence[Split], *, chunk: int = CHUNK
     ) -> dict[str, tuple[float, ...]]:
         """Return loss and metrics in evaluation mode, of the networks as they are.
 

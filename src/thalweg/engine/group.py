@@ -309,6 +309,12 @@ class Group:
         now = (self.cohort.updates - updates, self.cohort.gradients - gradients)
         return now if member.made is None else member.made
 
+    def network(self, remains: Mapping[str, Tensor]) -> nn.Module:
+        """Return the network that has such parameters and buffers, in evaluation mode."""
+        network = self.cohort.stack.export(0)
+        network.load_state_dict(dict(remains), strict=False)
+        return network
+
     def remains(self, member: Member) -> Mapping[str, Tensor]:
         """Return a member's parameters and buffers, as evaluated, by name."""
         if member.remains is not None:

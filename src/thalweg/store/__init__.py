@@ -15,6 +15,7 @@ from thalweg.store.folder import RunFolder
 from thalweg.store.info import GOES_ON, DataFacts, Info, new_info
 from thalweg.store.moving import delete_run, move_run
 from thalweg.store.parquet import read_parquet, write_parquet
+from thalweg.store.series import SeriesFolder, SeriesInfo, is_series, new_series_info
 from thalweg.store.table import Table, read_ends, read_table
 
 __all__ = [
@@ -24,16 +25,20 @@ __all__ = [
     "DataFacts",
     "Info",
     "RunFolder",
+    "SeriesFolder",
+    "SeriesInfo",
     "Table",
     "claim_path",
     "delete_run",
     "differences",
     "environment",
     "find_run",
+    "is_series",
     "list_runs",
     "locate_run",
     "move_run",
     "new_info",
+    "new_series_info",
     "read_checkpoint",
     "read_ends",
     "read_facts",

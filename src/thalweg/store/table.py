@@ -15,7 +15,7 @@ from thalweg.store.parquet import read_parquet, write_parquet
 PART_ROWS = 50_000
 """Rows of a file; the last one is written anew until it has so many."""
 
-INTEGERS = {"step", "gradients"}
+INTEGERS = {"member", "step", "gradients"}
 
 
 class Table:
@@ -27,8 +27,8 @@ class Table:
 
     Args:
         folder: Where the files are; made if it is not there.
-        names: The columns, of which ``step`` and ``gradients`` hold integers and the others
-            floating-point numbers.
+        names: The columns, of which ``member``, ``step`` and ``gradients`` hold integers and the
+            others floating-point numbers.
         part_rows: Rows of a file.
 
     Example:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from thalweg.engine import Evaluated, Event, Group, History, Step
 from thalweg.engine.events import Reason
@@ -118,6 +118,11 @@ class Series:
                 self.histories[index].add(event)
             yield index, event
         self._conclude(group)
+
+    def network(self, number: int) -> nn.Module:
+        """Return the network of a member that is over, as it was evaluated."""
+        alone = Group([self.points[number].spec], **self.own)
+        return alone.network(self.weights[number])
 
     def _conclude(self, group: Group) -> None:
         for member in group.progress.everyone:

@@ -61,28 +61,50 @@ def train(
         >>> run.metrics["test_accuracy"] > 0.9, run.reason, (run.folder / "spec.toml").exists()
         (True, 'complete', True)
     """
-    base, changes, own = spec or Spec(), dict(settings), dict[str, Any]()
-    names = {"model": model, "data": data, "loss": loss, "metrics": metrics}
-    for key, value in names.items():
-        if value is None:
-            continue
-        named = isinstance(value, str) or (key == "metrics" and not isinstance(value, Mapping))
-        (changes if named else own)[key] = value
-    given = set(own)
-    if isinstance(data, Data) and data.origin is not None:  # the spec can say it
-        told = base.override(changes, short_keys()).data
-        if told in {base.data, DataSpec()}:
-            changes["data"] = data.origin.model_dump()
-            given.remove("data")
-    run = Run(base.override(changes, short_keys()), **own)
+    base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
+    run = Run(base, **own)
     events = (
         run.events()
         if out is False
-        else begin(run, out=out, name=name, tags=tags, own=sorted(given))
+        else begin(run, out=out, name=name, tags=tags, own=sorted(told_of(own, base)))
     )
     for _ in events:
         pass
     return run
+
+
+def settle(
+    spec: Spec | None, settings: Mapping[str, Any], **things: Any
+) -> tuple[Spec, dict[str, Any]]:
+    """Return the spec, and what it cannot say: a model, data, a loss or metrics of one's own.
+
+    Args:
+        spec: Where the settings start from; the defaults if None.
+        settings: Settings by short or dotted key.
+        **things: ``model``, ``data``, ``loss`` and ``metrics``, as `train` takes them.
+
+    Raises:
+        SpecError: A setting does not exist, or does not fit.
+    """
+    base, changes, own = spec or Spec(), dict(settings), dict[str, Any]()
+    for key, value in things.items():
+        if value is None:
+            continue
+        named = isinstance(value, str) or (key == "metrics" and not isinstance(value, Mapping))
+        (changes if named else own)[key] = value
+    data = own.get("data")
+    if isinstance(data, Data) and data.origin is not None:  # the spec can say it
+        told = base.override(changes, short_keys()).data
+        if told in {base.data, DataSpec()}:
+            changes["data"] = data.origin.model_dump()
+    return base.override(changes, short_keys()), own
+
+
+def told_of(own: Mapping[str, Any], spec: Spec) -> set[str]:
+    """Return what the spec does not say of what was given in Python."""
+    data = own.get("data")
+    said = isinstance(data, Data) and data.origin is not None and data.origin == spec.data
+    return set(own) - ({"data"} if said else set())
 
 
 def begin(

@@ -1,0 +1,297 @@
+"""A series that is written down as it goes, and gone on with after anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from thalweg.engine import Event, Finished, Snapshot, Step, short_keys
+from thalweg.engine.history import CLOCK
+from thalweg.engine.progress import check_facts
+from thalweg.errors import DataError, FileError, SpecError
+from thalweg.spec import Spec, parse_interval
+from thalweg.store import (
+    SeriesFolder,
+    Table,
+    claim_path,
+    differences,
+    environment,
+    new_series_info,
+)
+from thalweg.store.series import Planned
+from thalweg.study.grid import Point
+from thalweg.study.series import Result, Series
+from thalweg.study.signals import Interrupted, stop_on_signals
+from thalweg.study.training import data_facts, fingerprint, told_of
+
+MOST_OF_THE_TIME = 20
+"""A checkpoint that takes a second to write is followed by so many of training, at least."""
+
+FACTS = ("number", "group", "reason", "steps", "epochs", "gradients", "seconds")
+"""The first columns of the results; then come the seed, the axes, and the metrics."""
+
+
+def begin_series(
+    series: Series,
+    base: Spec,
+    *,
+    kind: str,
+    out: str | Path | None = None,
+    name: str | None = None,
+    tags: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
+) -> tuple[SeriesFolder, Iterator[tuple[int, Event]]]:
+    """Make the folder of a series, and return it with the events to come.
+
+    Args:
+        series: The series, not begun yet.
+        base: What all its members come from.
+        kind: What it is made for.
+        out: The folder, new or empty; None for one in the folder of runs.
+        name: Name of the series; by default that of its folder.
+        tags: Words to find it by.
+        about: What the kind of series has to say of itself.
+
+    Raises:
+        FileError: The folder is taken, or cannot be written.
+    """
+    first = series.begin(0)  # what is wrong with the specs is known before there is a folder
+    path = (claim_path(base, name or kind) if out is None else Path(out)).absolute()
+    info = new_series_info(
+        kind=kind,
+        name=name or path.name,
+        tags=list(tags),
+        own=sorted(told_of(series.own, base)),
+        data=data_facts(first.data[0]),
+        about=dict(about or {}),
+        members=[
+            Planned(changes=_plain(point.changes), setting=_plain(point.setting))
+            for point in series.points
+        ],
+        groups=series.groups,
+    )
+    folder = SeriesFolder.create(path, info, base, environment())
+    return folder, _record(series, folder, "began")
+
+
+def open_series(path: str | Path, **own: Any) -> tuple[SeriesFolder, Series]:
+    """Bring a series back from its folder, with the results that there are.
+
+    Args:
+        path: Its folder.
+        **own: What it was given in Python rather than by name: model, data, loss, metrics.
+
+    Raises:
+        FileError: There is none, or it is damaged.
+        SpecError: What it was given in Python is missing.
+    """
+    folder = SeriesFolder.open(Path(path))
+    missing = sorted(set(folder.info.own) - own.keys())
+    if missing:
+        hint = f"in Python: {', '.join(f'{name}=…' for name in missing)}"
+        raise SpecError(f"{path}, whose {missing[0]} came from Python", "the same again", hint)
+    homes = short_keys()
+    points = [
+        Point(folder.spec.override(each.changes, homes), each.changes, each.setting)
+        for each in folder.info.members
+    ]
+    series = Series(points, [list(group) for group in folder.info.groups], own)
+    _restore_results(series, folder)
+    return folder, series
+
+
+def go_on_series(
+    path: str | Path, **own: Any
+) -> tuple[SeriesFolder, Series, Iterator[tuple[int, Event]]]:
+    """Go on with a series that was interrupted, to the results that it would have had.
+
+    Raises:
+        ThalwegError: There is none, it is damaged, complete, or another process is writing to it.
+    """
+    folder, series = open_series(path, **own)
+    how = "; ".join(["resumed", *differences(dict(folder.environment), environment())])
+    return folder, series, _record(series, folder, how)
+
+
+def _record(series: Series, folder: SeriesFolder, how: str) -> Iterator[tuple[int, Event]]:
+    """Train group after group, write down what happens, and yield it."""
+    base = parse_interval(folder.spec.record.checkpoint_every, seconds=True)
+    with folder.locked(), stop_on_signals() as stop:
+        folder = folder.change(state="running")
+        folder.log(how)
+        for index in range(len(series.groups)):
+            if series.is_over(index):
+                continue
+            writer = _GroupWriter(series, folder, index, base)
+            for item in series.descend(index):
+                event = item[1]
+                writer(event)
+                yield item
+                if stop.signal is not None and not isinstance(event, Finished):
+                    writer.save()
+                    folder.change(state="interrupted")
+                    folder.log("interrupted")
+                    hint = f"saved; thalweg resume {folder.path} goes on"
+                    raise Interrupted(stop.signal, hint)
+            writer.close()
+        folder.change(state="complete")
+        folder.log("complete")
+
+
+class _GroupWriter:
+    """Writes down one group of a series.
+
+    What a checkpoint rests on is on the disk before it; a group is over once its results are.
+
+    Raises:
+        FileError: What is on the disk cannot be read, or not be written.
+    """
+
+    def __init__(
+        self, series: Series, folder: SeriesFolder, index: int, every: tuple[float, str] | None
+    ) -> None:
+        self.series, self.folder, self.index, self.every = series, folder, index, every
+        group = series.group if series.group is not None else series.begin(index)
+        if index == 0 and fingerprint(group.data[0]) != folder.info.data.fingerprint:
+            raise DataError(f"data that are not those of {folder.path}", "those that it began with")
+        columns = ["member", *CLOCK]
+        measured = ["loss", *group.cohort.metrics]
+        for split in ("running", *group.data[0].splits()):
+            columns += [f"{split}_{name}" for name in measured]
+        self.table = Table(folder.metrics_folder(index), columns)
+        rows = 0
+        found = folder.checkpoint(index)
+        if found is not None:
+            rows = self._restore(found.arrays, found.facts)
+        self.table.forget(rows)
+        self.saved, self.cost, self.step = time.monotonic(), 0.0, group.cohort.updates
+
+    def _restore(self, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> int:
+        """Bring the group back to a checkpoint, and return the rows of its metrics."""
+        own = dict(facts)
+        shares = own.pop("shares", None)
+        snapshot = Snapshot({n: a for n, a in arrays.items() if not n.startswith("gone/")}, own)
+        known = check_facts(snapshot)
+        series, group = self.series, self.series.group
+        assert group is not None
+        group.restore(snapshot)
+        if not isinstance(shares, dict):
+            raise FileError(f"a checkpoint of {self.folder.path} without shares", "a whole one")
+        series.shares = {int(number): float(share) for number, share in shares.items()}
+        for member in group.progress.gone:
+            prefix = f"gone/{member.number}/"
+            member.remains = {
+                name.removeprefix(prefix): array
+                for name, array in arrays.items()
+                if name.startswith(prefix)
+            }
+        rows = known.rows.get("epochs", 0)
+        columns = self.folder.metrics(self.index)
+        if len(columns.get("step", [])) < rows:
+            raise FileError(f"{self.table.folder} with fewer rows", f"the {rows} of its checkpoint")
+        kept = {name: values[:rows] for name, values in columns.items()}
+        series.histories[self.index].epochs = {
+            name: values
+            for name, values in kept.items()
+            if name in {"member", *CLOCK} or any(value is not None for value in values)
+        }
+        return rows
+
+    def __call__(self, event: Event) -> None:
+        """Write what this event makes due."""
+        if isinstance(event, Step) and self._is_due(event):
+            self.save()
+
+    def _is_due(self, event: Step) -> bool:
+        if self.every is None:
+            return False
+        count, unit = self.every
+        waited = time.monotonic() - self.saved
+        if waited < MOST_OF_THE_TIME * self.cost:
+            return False
+        if unit == "second":
+            return waited >= count
+        per_epoch = self.series.group.progress.length.per_epoch if self.series.group else 1
+        return event.clock.step % int(count * (per_epoch if unit == "epoch" else 1)) == 0
+
+    def save(self) -> None:
+        """Write the metrics so far, then a checkpoint."""
+        begin, series, group = time.monotonic(), self.series, self.series.group
+        assert group is not None
+        history = series.histories[self.index]
+        self.table.write(history.epochs)
+        taken = group.snapshot()
+        arrays = dict(taken.arrays)
+        for member in group.progress.gone:
+            remains = member.remains or {}
+            arrays |= {f"gone/{member.number}/{name}": a for name, a in remains.items()}
+        more = {
+            "rows": {"epochs": len(history.epochs["step"])},
+            "shares": {str(number): share for number, share in series.shares.items()},
+        }
+        self.folder.write_checkpoint(self.index, arrays, {**taken.facts, **more})
+        self.saved = time.monotonic()
+        self.cost = self.saved - begin
+
+    def close(self) -> None:
+        """Write what has become of the group's members."""
+        series, numbers = self.series, self.series.groups[self.index]
+        self.table.write(series.histories[self.index].epochs)
+        self.folder.write_weights(self.index, {n: series.weights[n] for n in numbers})
+        self.folder.write_results(results_table(series))
+        self.folder.remove_checkpoints(self.index)
+
+
+def results_table(series: Series) -> dict[str, list[Any]]:
+    """Return the members that are over as columns, in the order of their numbers.
+
+    Returns:
+        ``number``, ``group``, ``reason``, ``steps``, ``epochs``, ``gradients``, ``seconds``,
+        ``seed``, one column for each axis, and one for each metric; None where there is none.
+    """
+    group_of = {n: index for index, numbers in enumerate(series.groups) for n in numbers}
+    results = [series.results[number] for number in sorted(series.results)]
+    columns: dict[str, list[Any]] = {
+        "number": [r.number for r in results],
+        "group": [group_of[r.number] for r in results],
+        "reason": [str(r.reason) for r in results],
+        "steps": [r.steps for r in results],
+        "epochs": [r.epochs for r in results],
+        "gradients": [r.gradients for r in results],
+        "seconds": [r.seconds for r in results],
+        "seed": [series.points[r.number].spec.seed for r in results],
+    }
+    axes = dict.fromkeys(key for point in series.points for key in point.setting)
+    for key in axes:
+        columns[key] = [series.points[r.number].setting.get(key) for r in results]
+    for name in dict.fromkeys(name for r in results for name in r.metrics):
+        columns[name] = [r.metrics.get(name) for r in results]
+    return columns
+
+
+def _restore_results(series: Series, folder: SeriesFolder) -> None:
+    """Fill in the results of the groups that are over."""
+    columns = folder.results()
+    if not columns:
+        return
+    axes = {key for point in series.points for key in point.setting}
+    metrics = [name for name in columns if name not in {*FACTS, "seed", *axes}]
+    try:
+        for row, number in enumerate(columns["number"]):
+            facts = {name: columns[name][row] for name in FACTS if name not in {"number", "group"}}
+            measured = {n: columns[n][row] for n in metrics if columns[n][row] is not None}
+            series.results[number] = Result(number=number, metrics=measured, **facts)
+    except (KeyError, TypeError):
+        file = folder.path / "results.parquet"
+        raise FileError(f"{file} (damaged)", "what a series writes") from None
+    for index, numbers in enumerate(series.groups):
+        if series.is_over(index):
+            series.histories[index].epochs = folder.metrics(index)
+            own = folder.weights(index)
+            series.weights |= {number: own[number] for number in numbers}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
