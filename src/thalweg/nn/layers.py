@@ -101,6 +101,15 @@ def block_mask(x: Tensor, p: float, block_size: int, generator: torch.Generator)
     return kept * (kept.numel() / kept.sum(dtype=torch.float32).clamp_(min=1)).to(x.dtype)
 
 
+def unequal(before: torch.Size, after: torch.Size) -> ModelError:
+    """Return the error of a residual block that changes the shape of its input."""
+    return ModelError(
+        f"a residual block that turns {tuple(before)} into {tuple(after)}",
+        "a projection of the input to the output's shape",
+        "pass projection=, for example nn.Linear(…, …, bias=False)",
+    )
+
+
 class Residual(nn.Module):
     """Add a block's input to its output: x + block(x).
 
@@ -132,9 +141,5 @@ class Residual(nn.Module):
         """
         skipped, through = self.projection(x), self.block(x)
         if skipped.shape != through.shape:
-            raise ModelError(
-                f"a residual block that turns {tuple(x.shape)} into {tuple(through.shape)}",
-                "a projection of the input to the output's shape",
-                "pass projection=, for example nn.Linear(…, …, bias=False)",
-            )
+            raise unequal(x.shape, through.shape)
         return skipped + through  # type: ignore[no-any-return]

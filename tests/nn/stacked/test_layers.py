@@ -10,10 +10,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from thalweg.errors import ModelError
-from thalweg.nn import DropBlock2d
+from thalweg.nn import DropBlock2d, Residual
 from thalweg.nn.stacked import Stack
 from thalweg.nn.stacked.build import BY_HAND
 from thalweg.nn.stacked.fallback import Autograd
+from thalweg.nn.stacked.layer import as_one
 from thalweg.nn.stacked.shape import Chain
 
 FLAT, LINE, IMAGE = (37,), (6, 37), (4, 9, 7)
@@ -306,3 +307,32 @@ def test_each_kind_of_hand_written_layer_is_tested_here_or_beside() -> None:
     here |= {type(make(0.5)) for make, *_ in DROPPED.values()}
     beside = {"Sequential", "Residual", "BatchNorm1d", "Embedding"}
     assert {kind.__name__ for kind in BY_HAND - here} == beside
+
+
+@pytest.mark.parametrize("strides", [(1, 15, 3), (1, 3, 15), (20, 4, 1), (0, 5, 1)])
+def test_members_lie_in_memory_as_they_would_alone(strides: tuple[int, ...]) -> None:
+    x = torch.arange(100.0).as_strided((3, 5, 4)[: len(strides)], strides)
+    layer = Stack([nn.Linear(1, 1)])._root
+    alone, one = layer.buffer_as("a", x[None]), as_one([x.clone()])
+    for members in (2, 7):
+        assert layer.buffer_as("a", x[None], members)[1].stride() == alone[0].stride()
+        assert as_one([x.clone()] * members)[1].stride() == one[0].stride()
+    assert layer.buffer_as("a", x[None]) is alone
+
+
+@pytest.mark.parametrize("name", ["silu", "sigmoid", "mish", "gelu", "elu"])
+def test_activations_keep_samples_side_by_side(name: str) -> None:
+    make, _ = LAYERS[name]
+    layer = Stack([nn.Sequential(nn.Linear(1, 1), make())])._root.layers[1]  # type: ignore[attr-defined]
+    x = torch.randn(1, 9, 37).mT
+    y = layer.forward(x, train=True).clone()
+    assert y.stride() == x.stride()
+    torch.testing.assert_close(y, make()(x))
+    gapped = torch.randn(1, 37, 18)[..., ::2]
+    torch.testing.assert_close(layer.forward(gapped, train=True), make()(gapped))
+
+
+def test_a_residual_block_of_another_shape_is_refused() -> None:
+    stack = Stack([nn.Sequential(Residual(nn.Linear(3, 1)))])
+    with pytest.raises(ModelError, match=r"turns \(4, 3\) into \(4, 1\)"):
+        stack.forward(torch.ones(1, 4, 3))

@@ -24,7 +24,7 @@ class ReLU(Layer):
         self.inplace = inplace
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        y = x if self.inplace else self.buffer("y", x.shape, x)
+        y = x if self.inplace else self.buffer_as("y", x)
         torch.clamp_min(x, 0, out=y)
         if train:
             self.y = y
@@ -49,7 +49,7 @@ class FromOutput(Layer):
         self.function, self.derivative = function, derivative
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        y = self.buffer("y", x.shape, x)
+        y = self.buffer_as("y", x)
         # A member at a time: the last few numbers of a call are not rounded as the others are.
         for part, place in zip(x.unbind(0), y.unbind(0), strict=True):
             self.function(part, out=place)
@@ -83,7 +83,7 @@ class FromInput(Layer):
         self.function, self.derivative = function, derivative
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        y = self.buffer("y", x.shape, x)
+        y = self.buffer_as("y", x)
         for part, place in zip(x.unbind(0), y.unbind(0), strict=True):
             self.function(part, out=place)
         if train:
@@ -161,11 +161,13 @@ class Mish(Layer):
     BLOCK = 3 << 15
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        y = self.buffer("y", x.shape, x)
-        d = self.buffer("d", x.shape, x) if train else None
+        y = self.buffer_as("y", x)
+        d = self.buffer_as("d", x) if train else None
         cap = 20.0 if x.dtype == torch.float32 else 40.0
-        x_flat, y_flat = x.reshape(-1), y.view(-1)
-        d_flat = None if d is None else d.view(-1)
+        if x.stride() != y.stride():
+            x = self.buffer_as("x", x).copy_(x)
+        x_flat, y_flat = _as_it_lies(x), _as_it_lies(y)
+        d_flat = None if d is None else _as_it_lies(d)
         for start in range(0, x_flat.numel(), self.BLOCK):
             part = slice(start, start + self.BLOCK)
             xb, yb = x_flat[part], y_flat[part]
@@ -190,6 +192,11 @@ class Mish(Layer):
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         return g.mul_(self.d) if need_input else None
+
+
+def _as_it_lies(x: Tensor) -> Tensor:
+    """Return all numbers of a tensor without gaps, in the order that they have in memory."""
+    return x.as_strided((x.numel(),), (1,))
 
 
 class LogSoftmax(Layer):

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from thalweg.nn.stacked.layer import Context, Layer, each_member
+from thalweg.nn.stacked.layer import Context, Layer, as_one, each_member
 
 aten = torch.ops.aten
 
@@ -60,7 +60,7 @@ class Conv2d(Layer):
         ys = [self.convolve(*operands).to(x.dtype) for operands in zip(xs, ws, bs, strict=True)]
         if train:
             self.x, self.w = xs, ws
-        return ys[0].unsqueeze(0) if len(ys) == 1 else torch.stack(ys)
+        return as_one(ys)
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         gxs = []
@@ -76,6 +76,4 @@ class Conv2d(Layer):
                 bias_grad.copy_(gb)
             if need_input:
                 gxs.append(gx.to(g.dtype))
-        if not need_input:
-            return None
-        return gxs[0].unsqueeze(0) if len(gxs) == 1 else torch.stack(gxs)
+        return as_one(gxs) if need_input else None

@@ -32,8 +32,8 @@ class Dropout(Layer):
         if not train or not any(self.rates):
             self.mask = None
             return x
-        shape = (self.context.members, *x.shape[1:])
-        self.mask = self.buffer("mask", (self.context.members, *self.noise(x.shape[1:])), x)
+        members = self.context.members
+        self.mask = self.buffer("mask", (members, *self.noise(x.shape[1:])), x)
         for mask, p, generator in zip(
             self.mask.unbind(0), self.rates, self.context.drawn_from(), strict=True
         ):
@@ -41,7 +41,7 @@ class Dropout(Layer):
                 mask.fill_(1)
             else:
                 self.draw(mask, p, generator)
-        return torch.mul(x, self.mask, out=self.buffer("y", shape, x))
+        return torch.mul(x, self.mask, out=self.buffer_as("y", x, members))
 
     def noise(self, shape: Sequence[int]) -> Sequence[int]:
         """Return the shape of the mask for one member's inputs."""

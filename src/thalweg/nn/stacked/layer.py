@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
@@ -91,6 +92,28 @@ class Layer(ABC):
             self._buffers[key] = torch.empty(tuple(shape), dtype=like.dtype, device=like.device)
         return self._buffers[key]
 
+    def buffer_as(self, tag: str, x: Tensor, members: int | None = None) -> Tensor:
+        """Return such a tensor, whose members lie in memory as those of ``x`` do.
+
+        The order of a tensor in memory decides how what comes next is rounded, so it may depend on
+        the network, but neither on K nor on what differs between members.
+
+        Args:
+            tag: What tells it from others.
+            x: A tensor (K or 1, …).
+            members: K, if not as in ``x``.
+        """
+        shape, strides = x.shape[1:], x.stride()[1:]
+        members = len(x) if members is None else members
+        if not _dense(shape, strides):
+            return self.buffer(tag, (members, *shape), x)
+        key = (tag, members, *shape, strides)
+        if key not in self._buffers:
+            self._buffers[key] = torch.empty_strided(
+                (members, *shape), (shape.numel(), *strides), dtype=x.dtype, device=x.device
+            )
+        return self._buffers[key]
+
 
 def each_member(x: Tensor, members: int) -> Sequence[Tensor]:
     """Return the K members' parts of ``x``, repeating the one part that all share."""
@@ -99,5 +122,26 @@ def each_member(x: Tensor, members: int) -> Sequence[Tensor]:
 
 
 def as_one(parts: Sequence[Tensor]) -> Tensor:
-    """Return the members' results (batch, …) as one tensor (K, batch, …)."""
-    return parts[0].unsqueeze(0) if len(parts) == 1 else torch.stack(list(parts))
+    """Return the members' results (batch, …) as one tensor (K, batch, …).
+
+    Each lies in memory as it would alone, because that decides the roundings of what comes next.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first.unsqueeze(0)
+    shape, strides = (len(parts), *first.shape), (first.numel(), *first.stride())
+    whole = torch.empty_strided(shape, strides, dtype=first.dtype, device=first.device)
+    for part, place in zip(parts, whole.unbind(0), strict=True):
+        place.copy_(part)
+    return whole
+
+
+@cache
+def _dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Tell whether a tensor fills its memory without gaps or overlaps, in whatever order."""
+    filled = 1
+    for stride, size in sorted((t, n) for t, n in zip(strides, shape, strict=True) if n != 1):
+        if stride != filled:
+            return False
+        filled *= size
+    return True

@@ -23,7 +23,7 @@ class MaxPool2d(Layer):
         self.geometry = (*pairs, module.ceil_mode)
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        flat = x.flatten(0, 1)
+        flat = x.contiguous().flatten(0, 1)
         y, indices = aten.max_pool2d_with_indices(flat, *self.geometry)
         if train:
             self.x, self.indices = flat, indices

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from itertools import accumulate
 from operator import or_
 
+import torch
 from torch import Tensor, nn
 
+from thalweg.nn.layers import unequal
 from thalweg.nn.stacked.layer import Context, Layer
 
 
@@ -92,15 +94,22 @@ class Residual(Layer):
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         shortcut = x if self.projection is None else self.projection.forward(x, train=train)
-        return shortcut + self.block.forward(x, train=train)
+        through = self.block.forward(x, train=train)
+        if shortcut.shape[1:] != through.shape[1:]:
+            raise unequal(x.shape[1:], through.shape[1:])
+        y = self.buffer_as("y", through, max(len(shortcut), len(through)))
+        return torch.add(shortcut, through, out=y)
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         through = g.clone()  # both ways may overwrite what they are given
         gx = self.block.backward(through, need_input=need_input)
         side = g if self.projection is None else self.projection.backward(g, need_input=need_input)
-        return None if gx is None or side is None else gx + side
+        if gx is None or side is None:
+            return None
+        return torch.add(gx, side, out=self.buffer_as("gx", gx))
 
     def release(self) -> None:
+        super().release()
         self.block.release()
         if self.projection is not None:
             self.projection.release()
