@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import NON_NEGATIVE, option
 from thalweg.optim.registry import register
-from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.rule import Hyperparameter, Parts, Rule, State
 from thalweg.optim.terms import decay_coefficients, decayed, divisor
 
 
@@ -59,22 +59,16 @@ class AdaGradRule(Rule):
         G.addcmul_(g, g)
         theta.addcdiv_(g * c["-lr"], divisor(G.sqrt().add_(c["eps"]), c))
 
-    def fused(
-        self,
-        thetas: Sequence[Tensor],
-        gs: Sequence[Tensor],
-        states: Sequence[State],
-        t: int,
-        h: Mapping[str, float],
-    ) -> bool:
+    def fused(self, parts: Parts) -> bool:
         """Use torch's fused AdaGrad, unless ε is 0."""
+        h = parts.h
         if h["eps"] == 0.0:
             return False
         torch.ops.aten._fused_adagrad_(
-            [*thetas],
-            [*gs],
-            [state["G"] for state in states],
-            [torch.tensor(t + 1.0, device=thetas[0].device)] * len(thetas),
+            [*parts.thetas],
+            [*parts.gs],
+            parts.slots("G"),
+            parts.counts(),
             lr=h["lr"],
             lr_decay=h["lr_decay"],
             weight_decay=h["weight_decay"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from torch import Tensor
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, option
 from thalweg.optim.registry import register
-from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.rule import Hyperparameter, Parts, Rule, State
 from thalweg.optim.terms import decay_coefficients, decayed, divisor
 
 
@@ -56,16 +56,9 @@ class AdamRule(Rule):
         """Move theta, m and v."""
         adam_update(theta, decayed(theta, g, c), state, c)
 
-    def fused(
-        self,
-        thetas: Sequence[Tensor],
-        gs: Sequence[Tensor],
-        states: Sequence[State],
-        t: int,
-        h: Mapping[str, float],
-    ) -> bool:
+    def fused(self, parts: Parts) -> bool:
         """Use torch's fused Adam, unless ε is 0."""
-        return fused_adam(torch._fused_adam_, thetas, gs, states, t, h)
+        return fused_adam(torch._fused_adam_, parts)
 
 
 def moments(theta: Tensor) -> State:
@@ -102,26 +95,19 @@ def adam_step(theta: Tensor, step: Tensor, v: Tensor, c: Coefficients) -> None:
     theta.addcdiv_(step, divisor(v.sqrt().add_(c["eps"]), c))
 
 
-def fused_adam(
-    kernel: Callable[..., Any],
-    thetas: Sequence[Tensor],
-    gs: Sequence[Tensor],
-    states: Sequence[State],
-    t: int,
-    h: Mapping[str, float],
-) -> bool:
+def fused_adam(kernel: Callable[..., Any], parts: Parts) -> bool:
     """Do the update by torch's kernel for Adam, AMSGrad or AdamW; as :meth:`Rule.fused` else."""
+    h = parts.h
     if h["eps"] == 0.0:
         return False
-    largest = [state["v max"] for state in states if "v max" in state]
-    done = torch.tensor(t + 1.0, device=thetas[0].device)
+    largest = parts.slots("v max") if "v max" in parts.states[0] else []
     kernel(
-        [*thetas],
-        [*gs],
-        [state["m"] for state in states],
-        [state["v"] for state in states],
+        [*parts.thetas],
+        [*parts.gs],
+        parts.slots("m"),
+        parts.slots("v"),
         largest,
-        [done] * len(thetas),
+        parts.counts(),
         amsgrad=bool(largest),
         maximize=False,
         lr=h["lr"],

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.optim.coefficients import Coefficients, each_member
 from thalweg.optim.foreign import ForeignRule
-from thalweg.optim.rule import Gradients, Hyper, Layout, Rule, State
+from thalweg.optim.rule import Gradients, Hyper, Layout, Parts, Rule, State
 
 FUSED_TYPES = (torch.float32, torch.float64)
 """Types for which torch's fused kernels are used."""
@@ -132,7 +132,7 @@ def fuse(rule: Rule, theta: Tensor, g: Tensor, state: State, t: int, h: Hyper) -
         return False
     for k, own in enumerate(each_member(h, theta)):
         slots = {n: slot[k] if slot.shape == theta.shape else slot for n, slot in state.items()}
-        if rule.fused([theta[k]], [g[k]], [slots], t, own):
+        if rule.fused(Parts([theta[k]], [g[k]], [slots], t, own)):
             continue
         one = slice(k, k + 1)
         scalars = partial(rule.coefficients, t)

@@ -13,12 +13,12 @@ from torch.linalg import vector_norm
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, option
 from thalweg.optim.registry import register
-from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.rule import Hyperparameter, LayerRule, State
 
 
 @register
 @dataclass(frozen=True)
-class LARSRule(Rule):
+class LARSRule(LayerRule):
     """Layer-wise adaptive rate scaling (You, Gitman & Ginsburg 2017, algorithm 1).
 
     With a velocity v, for each layer's weights w::
@@ -46,16 +46,6 @@ class LARSRule(Rule):
         float, 1e-3, "step of a layer over its size, at lr = 1", NON_NEGATIVE
     )
     weight_decay: Hyperparameter = option(float, 0.0, "L2 penalty of layers", NON_NEGATIVE)
-
-    @property
-    def elementwise(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def layerwise(self) -> bool:
-        """Yes."""
-        return True
 
     def init(self, theta: Tensor) -> State:
         """Return v = 0."""

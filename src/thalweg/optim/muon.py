@@ -14,7 +14,7 @@ from thalweg.optim.adam import adam_coefficients, adam_update, moments
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, COUNT, NON_NEGATIVE, option
 from thalweg.optim.registry import register
-from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.rule import Hyperparameter, LayerRule, State
 
 QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients a, b, c of one Newton-Schulz step, chosen to be steep at 0 (Jordan et al. 2024)."""
@@ -22,7 +22,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 @register
 @dataclass(frozen=True)
-class MuonRule(Rule):
+class MuonRule(LayerRule):
     """Momentum, orthogonalised (Jordan et al. 2024), and AdamW for what is not a matrix.
 
     With G the gradient of a matrix W (r, c)::
@@ -60,16 +60,6 @@ class MuonRule(Rule):
     nesterov: bool = option(bool, True, "orthogonalise the momentum a step ahead")
     iterations: int = option(int, 5, "steps of Newton-Schulz", COUNT)
     least: int = option(int, 11, "rows from which on a matrix is one", COUNT)
-
-    @property
-    def elementwise(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def layerwise(self) -> bool:
-        """Yes."""
-        return True
 
     def init(self, theta: Tensor) -> State:
         """Return B = 0, which is AdamW's m where there is no matrix, and AdamW's v = 0."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeAlias
+from typing import ClassVar, NamedTuple, Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 from thalweg.optim.coefficients import Coefficients
@@ -30,6 +31,32 @@ class Gradients(Protocol):
 
     def full(self) -> Tensor:
         """Return the gradient over the whole training set."""
+
+
+class Parts(NamedTuple):
+    """Parameters of one member that one kernel moves together.
+
+    Attributes:
+        thetas: The parameters.
+        gs: Their gradients.
+        states: Their slots.
+        t: Number of updates done before this one.
+        h: Hyperparameters in force.
+    """
+
+    thetas: Sequence[Tensor]
+    gs: Sequence[Tensor]
+    states: Sequence[State]
+    t: int
+    h: Mapping[str, float]
+
+    def slots(self, name: str) -> list[Tensor]:
+        """Return the slot of that name of each parameter."""
+        return [state[name] for state in self.states]
+
+    def counts(self) -> list[Tensor]:
+        """Return the number of this update, from 1, for each parameter, as kernels ask for it."""
+        return [torch.tensor(self.t + 1.0, device=self.thetas[0].device)] * len(self.thetas)
 
 
 @dataclass(frozen=True)
@@ -141,25 +168,14 @@ class Rule(ABC):
         """
         return g
 
-    def fused(
-        self,
-        thetas: Sequence[Tensor],
-        gs: Sequence[Tensor],
-        states: Sequence[State],
-        t: int,
-        h: Mapping[str, float],
-    ) -> bool:
+    def fused(self, parts: Parts) -> bool:
         """Do the update by one kernel of torch's, where there is one for the rule and the device.
 
         What it does is what :meth:`update` says, to rounding; a rule is used by the one or the
         other in all its life, so that its bits stay the same.
 
         Args:
-            thetas: Parameters of one member.
-            gs: Their gradients.
-            states: Their slots.
-            t: Number of updates done before this one.
-            h: Hyperparameters in force.
+            parts: Parameters of one member, with all that belongs to them.
 
         Returns:
             Whether it was done; if not, nothing was changed.
@@ -183,3 +199,17 @@ class Rule(ABC):
     def evaluation_weights(self, theta: Tensor, state: State) -> Tensor | None:
         """Return the weights to evaluate with where these are not theta, else None."""
         return None
+
+
+class LayerRule(Rule):
+    """A rule that wants one parameter of one member at a time, in its own shape."""
+
+    @property
+    def elementwise(self) -> bool:
+        """No."""
+        return False
+
+    @property
+    def layerwise(self) -> bool:
+        """Yes."""
+        return True

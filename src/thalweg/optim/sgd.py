@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ from thalweg.errors import SpecError
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, NON_NEGATIVE, UNIT, option
 from thalweg.optim.registry import register
-from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.rule import Hyperparameter, Parts, Rule, State
 from thalweg.optim.terms import (
     decay_coefficients,
     decayed,
@@ -74,27 +74,22 @@ class SGDRule(Rule):
             g = torch.addcmul(g, b, c["mu"]) if self.nesterov else b
         theta.addcmul_(g, c["-lr"])
 
-    def fused(
-        self,
-        thetas: Sequence[Tensor],
-        gs: Sequence[Tensor],
-        states: Sequence[State],
-        t: int,
-        h: Mapping[str, float],
-    ) -> bool:
+    def fused(self, parts: Parts) -> bool:
         """Use torch's fused SGD; without momentum and decay one addition is all there is."""
-        if h["momentum"] and "b" not in states[0]:
+        h = parts.h
+        if h["momentum"] and "b" not in parts.states[0]:
             return False
+        thetas, gs = [*parts.thetas], [*parts.gs]
         if not h["momentum"] and not h["weight_decay"]:
-            torch._foreach_add_([*thetas], [*gs], alpha=-h["lr"])
+            torch._foreach_add_(thetas, gs, alpha=-h["lr"])
             return True
         torch._fused_sgd_(
-            [*thetas],
-            [*gs],
-            [state["b"] for state in states] if h["momentum"] else [],
+            thetas,
+            gs,
+            parts.slots("b") if h["momentum"] else [],
             nesterov=self.nesterov,
             maximize=False,
-            is_first_step=t == 0,
+            is_first_step=parts.t == 0,
             lr=h["lr"],
             momentum=h["momentum"],
             dampening=h["dampening"],

@@ -14,12 +14,12 @@ from thalweg.optim.adam import adam_coefficients, moments
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import BELOW_ONE, COUNT, NON_NEGATIVE, option
 from thalweg.optim.registry import register
-from thalweg.optim.rule import Hyperparameter, Rule, State
+from thalweg.optim.rule import Hyperparameter, LayerRule, State
 
 
 @register
 @dataclass(frozen=True)
-class SOAPRule(Rule):
+class SOAPRule(LayerRule):
     """SOAP (Vyas et al. 2024, algorithm 3): AdamW, for matrices in Shampoo's eigenbasis.
 
     With G the gradient of a matrix W (r, c), and Q_L, Q_R the eigenvectors of L and R::
@@ -51,16 +51,6 @@ class SOAPRule(Rule):
     weight_decay: Hyperparameter = option(float, 0.01, "decoupled weight decay", NON_NEGATIVE)
     frequency: int = option(int, 10, "updates from one basis to the next", COUNT)
     largest: int = option(int, 10_000, "longest side that has a basis", COUNT)
-
-    @property
-    def elementwise(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def layerwise(self) -> bool:
-        """Yes."""
-        return True
 
     def init(self, theta: Tensor) -> State:
         """Return M = V = 0."""

@@ -17,7 +17,7 @@ from thalweg.optim.bundle import SMALL, Bundle
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import Option, options_of
 from thalweg.optim.registry import make
-from thalweg.optim.rule import Rule
+from thalweg.optim.rule import Parts, Rule
 from thalweg.optim.torch_revise import Closure, ClosureGradients, Draws, real
 from thalweg.optim.torch_skip import SkippingOptimizer
 from thalweg.optim.wrapper import Wrapper
@@ -189,7 +189,7 @@ class RuleOptimizer(SkippingOptimizer):
         """Update parameters that have made t updates, in as few calls as there can be."""
         if rule.fuses and theta[0].dtype in FUSED_TYPES:
             dense = [p.contiguous() for p in theta]
-            if rule.fused(dense, [g.contiguous() for g in gs], slots, t, h):
+            if rule.fused(Parts(dense, [g.contiguous() for g in gs], slots, t, h)):
                 for p, moved in zip(theta, dense, strict=True):
                     if p is not moved:
                         p.copy_(moved)

@@ -10,7 +10,7 @@ from torch import Tensor
 from thalweg.errors import SpecError
 from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import option
-from thalweg.optim.rule import Gradients, Rule, State
+from thalweg.optim.rule import Gradients, Parts, Rule, State
 
 
 @dataclass(frozen=True)
@@ -87,20 +87,13 @@ class Wrapper(Rule):
         self.inner.update(theta, g, state, t, c)
         self.after(theta, state, t, c)
 
-    def fused(
-        self,
-        thetas: Sequence[Tensor],
-        gs: Sequence[Tensor],
-        states: Sequence[State],
-        t: int,
-        h: Mapping[str, float],
-    ) -> bool:
+    def fused(self, parts: Parts) -> bool:
         """Do the inner rule's part by its kernel, if it has one, and the wrapper's own."""
-        if not self.inner.fused(thetas, gs, states, t, h):
+        if not self.inner.fused(parts):
             return False
-        c = Coefficients(lambda _: self.coefficients(t, h), {}, thetas[0])
-        for theta, state in zip(thetas, states, strict=True):
-            self.after(theta, state, t, c)
+        c = Coefficients(lambda _: self.coefficients(parts.t, parts.h), {}, parts.thetas[0])
+        for theta, state in zip(parts.thetas, parts.states, strict=True):
+            self.after(theta, state, parts.t, c)
         return True
 
     def after(self, theta: Tensor, state: State, t: int, c: Coefficients) -> None:
