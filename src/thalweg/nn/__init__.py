@@ -10,6 +10,7 @@ from thalweg.nn.losses import DEFAULT_LOSS, LOSSES, build_loss
 from thalweg.nn.mlp import ACTIVATIONS, NORMS, OUTPUTS, mlp
 from thalweg.nn.models import MODELS, Model, build, find_model
 from thalweg.nn.onnx import export_onnx
+from thalweg.nn.stacked import Stack, stack
 from thalweg.nn.summary import summary
 from thalweg.nn.weights import load_weights, save_weights
 
@@ -26,6 +27,7 @@ __all__ = [
     "Model",
     "Residual",
     "Scheme",
+    "Stack",
     "build",
     "build_loss",
     "check_fit",
@@ -35,5 +37,6 @@ __all__ = [
     "load_weights",
     "mlp",
     "save_weights",
+    "stack",
     "summary",
 ]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+from thalweg import nn as nn_room
 from thalweg.errors import ModelError
-from thalweg.nn import Residual
-from thalweg.nn.stacked import Stack
+from thalweg.nn import Residual, Stack, stack
 from thalweg.nn.stacked.alike import difference, outline
 
 
@@ -272,3 +272,47 @@ def test_members_that_cannot_be_kept_are_refused(members: list[int]) -> None:
         stack.keep(members)
     with pytest.raises(ModelError, match="no networks to stack"):
         Stack([])
+
+
+def test_states_go_in_and_come_out_bit_for_bit() -> None:
+    nets = [network(seed, 0.5) for seed in range(4)]
+    for net in nets:
+        net[1].running_mean.uniform_(-1, 1)
+        net[1].num_batches_tracked += 3
+        net[4].weight.requires_grad_(False)
+        net[0].bias.data[0] = torch.nan
+        net[0].bias.data[1] = -0.0
+    states = [copy.deepcopy(net.state_dict()) for net in nets]
+    before = copy.deepcopy(nets[0].state_dict())
+    stacked = stack(nets[0], 4, states=states, generators=[seeded(k) for k in range(4)])
+    for _ in range(2):  # they are so again after others have come and gone
+        for k, state in enumerate(states):
+            out = stacked.export(k).state_dict()
+            assert list(out) == list(state)
+            for name, value in state.items():
+                assert out[name].dtype == value.dtype
+                assert out[name].numpy().tobytes() == value.numpy().tobytes()
+        stacked.join([copy.deepcopy(nets[3])], [seeded(5)])
+        stacked.keep([2, 0, 1, 4])
+        states = [states[k] for k in (2, 0, 1, 3)]
+    for name, value in nets[0].state_dict().items():
+        assert value.numpy().tobytes() == before[name].numpy().tobytes()
+
+
+def test_states_that_do_not_fit_are_refused() -> None:
+    net = nn.Linear(2, 1)
+    with pytest.raises(ModelError, match="2 members and 1 states"):
+        stack(net, 2, states=[net.state_dict()])
+    with pytest.raises(ModelError, match="0 members; expected at least one"):
+        stack(net, 0)
+    with pytest.raises(ModelError, match=r"a state for member 1 that does not fit: .*weight"):
+        stack(net, 2, states=[net.state_dict(), {"weight": torch.ones(3, 3), "bias": net.bias}])
+    with pytest.raises(ModelError, match=r"does not fit: .*bias"):
+        stack(net, 1, states=[{"weight": net.weight}])
+
+
+def test_the_public_name_takes_what_a_stack_takes() -> None:
+    stacked = stack(network(0), 3, precision=torch.bfloat16, exact=False, device="cpu")
+    assert (stacked.context.precision, stacked.context.exact) == (torch.bfloat16, False)
+    assert nn_room.stack is stack
+    assert nn_room.Stack is Stack

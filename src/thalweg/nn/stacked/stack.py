@@ -300,25 +300,66 @@ class Stack:
 
 
 def stack(
-    module: nn.Module, members: int, *, states: Sequence[Mapping[str, Tensor]] | None = None
+    module: nn.Module,
+    members: int,
+    *,
+    states: Sequence[Mapping[str, Tensor]] | None = None,
+    device: torch.device | str | None = None,
+    precision: torch.dtype | None = None,
+    generators: Sequence[Generator] = (),
+    exact: bool = True,
 ) -> Stack:
-    """Stack K copies of a network.
+    """Stack K copies of a network: one program that runs and differentiates them all.
 
     Args:
         module: The network; it is not changed.
         members: K, how many.
         states: The members' own state dicts; all start as ``module`` if None.
+        device: Where to train; the network's device by default.
+        precision: Arithmetic of linear layers and convolutions; the parameters' type by default.
+        generators: One a member, for dropout masks; on the device.
+        exact: Keep every member at the bits of its run alone.
 
     Raises:
-        ModelError: There is nothing to train, or a state does not fit.
+        ModelError: There is nothing to train, or the states do not fit.
 
     Example:
-        >>> stack(nn.Linear(3, 2), 4).theta.shape  # 6 + 2 numbers, aligned to 16 each
-        torch.Size([4, 32])
+        Ten networks make a step of gradient descent on one batch:
+
+        >>> nets = [nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 2)) for _ in range(10)]
+        >>> ten = stack(nets[0], 10, states=[net.state_dict() for net in nets])
+        >>> y = ten.forward(torch.randn(1, 5, 3), train=True)  # of one batch of 5
+        >>> y.shape
+        torch.Size([10, 5, 2])
+        >>> ten.backward(2 * y)  # the gradient of Σ y²
+        >>> ten.theta -= 0.1 * ten.grad
+
+        A member comes out as the ordinary network that it is, bit for bit:
+
+        >>> torch.equal(ten.export(7)[0].weight, ten.view(ten.theta, "0.weight")[7])
+        True
     """
-    if states is None:
-        return Stack([module] * members)
-    twins = [copy.deepcopy(module) for _ in states]
-    for twin, state in zip(twins, states, strict=True):
-        twin.load_state_dict(state)
-    return Stack(twins)
+    if members < 1 or (states is not None and len(states) != members):
+        raise ModelError(
+            f"{members} members" + ("" if states is None else f" and {len(states)} states"),
+            "at least one member, and as many states" if states is not None else "at least one",
+        )
+    stacked = Stack(
+        [module] * members,
+        device=device,
+        precision=precision,
+        generators=generators,
+        exact=exact,
+    )
+    twin = copy.deepcopy(module) if states else module
+    for member, state in enumerate(states or ()):
+        try:
+            twin.load_state_dict(state)
+        except RuntimeError as error:
+            words = " ".join(str(error).split())
+            raise ModelError(
+                f"a state for member {member} that does not fit: {words}",
+                "the state dict of a network like the one given",
+            ) from None
+        stacked.load(member, twin)
+    return stacked
