@@ -108,18 +108,23 @@ class Cohort:
         self, rules: Sequence[optim.Rule], courses: Sequence[Course | None], begun: int
     ) -> None:
         """Add slices for members that began after so many updates, as their rules begin."""
-        counts = neighbours(rules)
-        if any(rule.revises for rule in rules) and len(self.slices) + len(counts) > 1:
-            raise ModelError(
-                "rules that need further gradients, with others in one cohort", "rules of one kind"
-            )
+        self._check_rules(rules)
         place = 0
-        for count in counts:
+        for count in neighbours(rules):
             mine, start = slice(place, place + count), self._sliced
             made = Slice(rules[mine], courses[mine], start=start, begun=begun)
             made.state = optim.initial_state(made.rule, self.stack.theta[made.rows], self.layout)
             self.slices.append(made)
             place += count
+
+    def _check_rules(self, rules: Sequence[optim.Rule]) -> None:
+        """Check that rules can have slices beside those that there are."""
+        present = [each.rule for each in self.slices]
+        alone = any(rule.revises for rule in (*rules, *present))
+        if alone and len(present) + len(neighbours(rules)) > 1:
+            raise ModelError(
+                "rules that need further gradients, with others in one cohort", "rules of one kind"
+            )
 
     @property
     def _sliced(self) -> int:
@@ -133,6 +138,15 @@ class Cohort:
 
     def _members_changed(self) -> None:
         """Bring what is kept of each member in line with the members that there are."""
+        slices = self.slices[:1]
+        for each in self.slices[1:]:
+            if slices[-1].joins(each):
+                slices[-1] = slices[-1].join(each)
+            else:
+                slices.append(each)
+        self.slices = slices
+        for each in slices:
+            each.bind(self.stack.theta, self.layout)
         self.regularisations = Regularisations(self._own, self._weights)
         self._buffers = {name: buffer.clone() for name, buffer in self.stack.buffers.items()}
 
@@ -162,6 +176,7 @@ class Cohort:
         Raises:
             ModelError: A network is not alike.
         """
+        self._check_rules(rules)
         self.stack.join(modules, generators)
         self._slice(rules, courses or [None] * len(rules), self.updates)
         self._own += regularisation or [Regularisation()] * len(rules)
@@ -410,12 +425,12 @@ class Again:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Forget the members that have left."""
-        chosen, K = list(rows), len(self._masks)
+        chosen = list(rows)
         self.batches = [
-            (x[chosen] if len(x) == K > 1 else x, y[chosen] if has_own(y) else y)
+            (x[chosen] if len(x) > 1 else x, y[chosen] if has_own(y) else y)
             for x, y in self.batches
         ]
-        self._masks = [self._masks[row] for row in rows]
+        self._masks = [self._masks[row] for row in rows if self._masks]
 
     def batch(self) -> Tensor:
         """Return the gradient on the update's own batches, with its own dropout masks, (K, P)."""

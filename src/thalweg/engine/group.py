@@ -23,6 +23,7 @@ from thalweg.engine.length import Length
 from thalweg.engine.loop import descend
 from thalweg.engine.member import Member
 from thalweg.engine.metrics import Metric, build_metrics, check_metrics
+from thalweg.engine.partition import check_program
 from thalweg.engine.progress import Progress, Snapshot, check_facts, restore, take
 from thalweg.engine.regularisation import Regularisation
 from thalweg.engine.stop import Judge
@@ -103,7 +104,9 @@ class Group:
             if first.threads > THREADS:
                 raise SpecError(f"threads={first.threads}", f"at most {THREADS}")
             torch.set_num_threads(first.threads)
-        self._model, self._data = model, data
+        self._model, self._data, self._first = model, data, first
+        self._samples: dict[int, Data] = {}
+        self._loaded: dict[DataSpec, Data] = {}
         self._numbers = range(len(specs)) if numbers is None else numbers
         new = self._prepare(specs, self._numbers, begun or [(0, 0)] * len(specs))
         known, own = new.data[0], new.members[0]
@@ -151,7 +154,7 @@ class Group:
             some = known.train.take(torch.arange(min(2, len(known.train))))
             check_metrics(measures, self.cohort.stack.forward(some.x.unsqueeze(0)), some.y)
         self.progress = Progress(new.members, orders)
-        self._samples = {
+        self._samples |= {
             member.number: each for member, each in zip(new.members, new.data, strict=True)
         }
 
@@ -168,15 +171,21 @@ class Group:
         Raises:
             ThalwegError: A spec does not fit its data, or the others.
         """
-        rules = [build_rule(spec) for spec in specs]  # what costs nothing to find wrong
+        check_program([self._first, *specs])  # what costs nothing to find wrong
+        rules = [build_rule(spec) for spec in specs]
         judges = [Judge(spec) for spec in specs]
         if self._model is not None:
             for spec in specs:
                 _check_own(self._model, spec)
-        data = load_all(specs, self._data)
+        data = load_all(specs, self._data, self._loaded)
+        sizes = [
+            {name: tuple(split.x.shape) for name, split in each.splits().items()}
+            for each in (*self._samples.values(), *data)
+        ]
+        for each in sizes:
+            if each != sizes[0]:
+                raise SpecError(f"data of {sizes[0]} and of {each} in one group", "equal sizes")
         lengths = [Length.of(spec, len(own.train)) for spec, own in zip(specs, data, strict=True)]
-        if len({replace(length, updates=0) for length in lengths}) > 1:
-            raise SpecError("specs with batches of different sizes in one group", "equal ones")
         orders = [
             (order_seed(spec), updates)
             for spec, (updates, _) in zip(specs, begun, strict=True)
@@ -215,7 +224,7 @@ class Group:
             numbers: What they are called by; nobody's numbers yet.
 
         Raises:
-            SpecError: An epoch is under way, a number is taken, or batches would differ.
+            SpecError: An epoch is under way, a number is taken, or a spec is of another program.
             ModelError: A network is of another architecture.
         """
         p, cohort = self.progress, self.cohort
@@ -224,8 +233,8 @@ class Group:
         if taken := sorted(self._samples.keys() & set(numbers)):
             raise SpecError(f"number {taken[0]} for a member that enters", "one of its own")
         new = self._prepare(specs, numbers, [(cohort.updates, cohort.gradients)] * len(specs))
-        if replace(new.members[0].length, updates=0) != replace(p.length, updates=0):
-            raise SpecError("batches of another size in one group", "equal ones")
+        for member in new.members:
+            check_watched(member.judge, new.data[0], cohort.metrics)
         cohort.enter(
             new.modules,
             new.rules,
@@ -257,6 +266,7 @@ class Group:
             self.progress,
             accumulate=min(self.progress.members[0].spec.accumulate, len(self.feed.splits[0])),
             slow=self.slow,
+            everything=self.progress.members[0].spec.evaluate_last == "all",
         )
 
     def snapshot(self) -> Snapshot:
@@ -323,17 +333,20 @@ class Group:
         return found
 
 
-def load_all(specs: Sequence[Spec], data: Any = None) -> list[Data]:
+def load_all(
+    specs: Sequence[Spec], data: Any = None, loaded: dict[DataSpec, Data] | None = None
+) -> list[Data]:
     """Return the data of each spec, on its device; what is equal is one tensor.
 
     Args:
         specs: What asks for them.
         data: Data of your own, instead of the specs' sources.
+        loaded: What was loaded before; what is new is added to it.
 
     Raises:
         DataError: They cannot be loaded.
     """
-    loaded: dict[DataSpec, Data] = {}
+    loaded = {} if loaded is None else loaded
     for spec in specs:
         if spec.data in loaded:
             continue

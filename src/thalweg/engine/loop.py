@@ -25,6 +25,7 @@ def descend(
     *,
     accumulate: int = 1,
     slow: bool = True,
+    everything: bool = True,
 ) -> Iterator[Event]:
     """Train a cohort and say what happens.
 
@@ -36,6 +37,7 @@ def descend(
             event is whole.
         accumulate: Batches whose gradients make one update.
         slow: Evaluate with the rules' averaged weights where there are such.
+        everything: Evaluate members that are over on every split.
 
     Yields:
         `Step` after every update; `Evaluated` at the chosen intervals, and at its end on every
@@ -140,18 +142,22 @@ def descend(
                 found |= measure(chosen)
                 rows = {member: row for row, member in enumerate(p.members)}
                 for member in looked:
-                    member.last = {name: values[rows[member]] for name, values in found.items()}
+                    own = {"running", *member.judge.splits}
+                    member.last = {
+                        name: values[rows[member]]
+                        for name, values in found.items()
+                        if name.partition("_")[0] in own
+                    }
                     verdict = member.judge.verdict(member.last)
                     if verdict is not None:
                         over[member] = verdict
                     if member.course is not None:
                         made = cohort.updates - member.begun[0]
                         member.course.observe(member.last, made)
-                if over:  # their last word is on every split
-                    more = measure([name for name in splits if name not in chosen])
+                if over and everything:  # their last word is on every split
+                    found |= measure([name for name in splits if name not in chosen])
                     for member in over:
-                        for name, values in more.items():
-                            member.last[name] = values[rows[member]]
+                        member.last = {name: values[rows[member]] for name, values in found.items()}
                 rates = tuple(member.lr for member in looked)
                 event = Evaluated(clock(), _columns(looked), rates, _numbers(looked))
             p.due = False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from thalweg.engine.build import build_rule
 from thalweg.engine.slices import kind
+from thalweg.errors import SpecError
 from thalweg.optim.foreign import ForeignRule
 from thalweg.spec import Spec
 
@@ -73,3 +75,34 @@ def program(spec: Spec) -> str:
     for name in RATES & tree["model"].keys():
         tree["model"][name] = bool(tree["model"][name])
     return json.dumps(tree, sort_keys=True)
+
+
+def check_program(specs: Sequence[Spec]) -> None:
+    """Check that specs can share a program.
+
+    Raises:
+        SpecError: Two of them differ in what all members of a group have in common.
+
+    Example:
+        >>> check_program([Spec(), Spec(batch_size=8)])
+        Traceback (most recent call last):
+        ...
+        thalweg.errors.SpecError: got batch_size=64 and 8 in one group; expected equal ones.
+    """
+    programs = dict.fromkeys(program(spec) for spec in specs)
+    if len(programs) == 1:
+        return
+    one, other = (_leaves(json.loads(text)) for text in list(programs)[:2])
+    key = next(key for key in {**one, **other} if one.get(key) != other.get(key))
+    got = f"{key}={one.get(key)} and {other.get(key)} in one group"
+    raise SpecError(got, "equal ones")
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found |= _leaves(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found

@@ -39,7 +39,6 @@ class Progress:
 
     Attributes:
         length: Batch size and intervals, which all members share.
-        watched: Splits to evaluate at every interval.
     """
 
     members: list[Member]
@@ -52,7 +51,11 @@ class Progress:
 
     def __post_init__(self) -> None:
         self.length = self.members[0].length
-        self.watched = {split for member in self.members for split in member.judge.splits}
+
+    @property
+    def watched(self) -> set[str]:
+        """Splits to evaluate at every interval."""
+        return {split for member in self.members for split in member.judge.splits}
 
     @property
     def active(self) -> list[Member]:
@@ -233,8 +236,10 @@ def restore(cohort: Cohort, progress: Progress, snapshot: Snapshot) -> None:
             changed.
     """
     facts, arrays, stack = check_facts(snapshot), snapshot.arrays, cohort.stack
-    for known_of, there in ((facts.members, progress.members), (facts.gone, progress.gone)):
-        if {known.number for known in known_of} != {member.number for member in there}:
+    for known_of, there, order in (
+        (facts.members, progress.members, list), (facts.gone, progress.gone, sorted)
+    ):  # fmt: skip
+        if order(known.number for known in known_of) != order(member.number for member in there):
             raise ModelError("a snapshot of another cohort", "one with the members that there are")
     _check_arrays(arrays, take(cohort, progress).arrays, facts, stack)
     _load(stack, stack.theta, arrays, "parameters")
@@ -288,11 +293,18 @@ def _check_arrays(
     arrays: Mapping[str, Tensor], mine: Mapping[str, Tensor], facts: Facts, stack: Stack
 ) -> None:
     """Check that arrays have the names, shapes and types that those of this run have."""
-    own = ("running/", f"slots/{FOREIGN}")
-    expected = {n: _kind(array) for n, array in mine.items() if not n.startswith(own)}
+
+    def foreign(name: str) -> bool:
+        return name.startswith("slots/") and f"/{FOREIGN}" in name
+
+    expected = {
+        n: _kind(array)
+        for n, array in mine.items()
+        if not foreign(n) and not n.startswith("running/")
+    }
     sums = _kind(torch.empty(stack.members, dtype=torch.float64))
     expected |= {f"running/{name}": sums for name in facts.counts}
-    found = {n: _kind(array) for n, array in arrays.items() if not n.startswith(own[1])}
+    found = {n: _kind(array) for n, array in arrays.items() if not foreign(n)}
     for name in [*expected, *found]:
         if expected.get(name) != found.get(name):
             raise ModelError(

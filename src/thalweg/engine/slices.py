@@ -12,6 +12,7 @@ from torch import Tensor
 from thalweg import optim
 from thalweg.engine.course import Course
 from thalweg.optim.foreign import ForeignRule
+from thalweg.optim.rule import Layout
 
 
 class Slice:
@@ -60,6 +61,29 @@ class Slice:
     def tensors(self) -> list[Tensor]:
         """What the rule keeps, (n, …) each; nothing of a rule of another package."""
         return [slot for slot in self.state.values() if isinstance(slot, Tensor)]
+
+    def bind(self, theta: Tensor, layout: Layout) -> None:
+        """Let optimizers of another package go on with parameters, (K, P), at another place."""
+        if isinstance(self.rule, ForeignRule):
+            packed = self.rule.pack(self.state)
+            self.rule.unpack(theta[self.rows], self.state, packed, layout)
+
+    def joins(self, other: Slice) -> bool:
+        """Tell whether one slice could hold the members of this one and of the next."""
+        alike = self.begun == other.begun and kind(self.rules[0]) == kind(other.rules[0])
+        return alike and not isinstance(self.rule, ForeignRule)
+
+    def join(self, other: Slice) -> Slice:
+        """Return one slice of the members of this one and of the next."""
+        joined = Slice(
+            [*self.rules, *other.rules],
+            [*self.courses, *other.courses],
+            start=self.rows.start,
+            begun=self.begun,
+        )
+        both = ((name, torch.cat([slot, other.state[name]])) for name, slot in self.state.items())
+        joined.state = dict(both)
+        return joined
 
     def keep(self, members: Sequence[int], start: int) -> Slice:
         """Return the slice of some of its members; their tensors are copied.

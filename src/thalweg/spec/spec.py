@@ -68,6 +68,9 @@ class Spec(Section):
     metrics: tuple[str, ...] | None = Field(None, description="what to measure beside the loss")
     evaluate: tuple[SplitName, ...] = Field(("val", "test"), description="splits to evaluate")
     evaluate_every: str = Field("1epoch", description="how often: 2epochs, 100steps, or never")
+    evaluate_last: Literal["all", "chosen"] = Field(
+        "all", description="at the end: every split, or only those of evaluate"
+    )
     evaluate_weights: Literal["auto", "current", "slow"] = Field(
         "auto", description="weights to evaluate; auto takes slow ones where the rule has them"
     )

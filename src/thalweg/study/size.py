@@ -123,14 +123,14 @@ def estimate(series: Series) -> Estimate:
         if kind not in known:
             group = Group(specs, numbers=numbers, **series.own)
             most = max(most, len(specs) * member_bytes(group))
-            known[kind] = _step_seconds(group)
+            known[kind] = step_seconds(group)
             longest = max(member.length.updates for member in group.progress.members)
             steps = longest
         seconds += known[kind] * steps
     return Estimate(len(series.points), len(series.groups), most, seconds)
 
 
-def _step_seconds(group: Group, steps: int = 4) -> float:
+def step_seconds(group: Group, steps: int = 4) -> float:
     """Return the seconds of a step: the median of a few, the first left out."""
     taken = list[float]()
     with torch.no_grad():
