@@ -152,16 +152,14 @@ def walk(
         return
     K, P = theta.shape  # blocks are contiguous: several whole members, or a part of one
     height, width = max(1, block // P), min(block, P)
+    names = [name for name, slot in state.items() if slot.shape == theta.shape]
     for top in range(0, K, height):
         members = slice(top, top + height)
         own = c.of(members)
-        for left in range(0, P, width):
-            tile = members, slice(left, left + width)
-            slots = {
-                name: slot[tile] if slot.shape == theta.shape else slot
-                for name, slot in state.items()
-            }
-            rule.update(theta[tile], g[tile], slots, t, own)
+        rows = [theta, g, *(state[name] for name in names)]
+        for tile in zip(*(row[members].split(width, dim=1) for row in rows), strict=True):
+            slots = {**state, **dict(zip(names, tile[2:], strict=True))}
+            rule.update(tile[0], tile[1], slots, t, own)
 
 
 def member_norm(x: Tensor) -> Tensor:

@@ -69,5 +69,5 @@ class MADGRADRule(Rule):
         s.addcmul_(g, c["lambda"])
         nu.addcmul_(g * c["lambda"], g)
         root = divisor(cbrt(nu).add_(c["eps"]), c)
-        z = torch.addcdiv(x0, s, root, value=-1.0)
+        z = torch.addcdiv(x0, s, root, value=-1.0, out=root)
         theta.lerp_(z, c["1-beta"])

@@ -70,7 +70,7 @@ class RMSPropRule(Rule):
         """Move theta and the slots."""
         g = decayed(theta, g, c)
         root = divisor(spread(g, state, c).sqrt().add_(c["eps"]), c)
-        theta.addcmul_(with_momentum(g / root, state, c), c["-lr"])
+        theta.addcmul_(with_momentum(torch.div(g, root, out=root), state, c), c["-lr"])
 
 
 def rmsprop_coefficients(h: Mapping[str, float]) -> dict[str, float]:

@@ -22,6 +22,9 @@ from thalweg.optim.torch_revise import Closure, ClosureGradients, Draws, real
 from thalweg.optim.torch_skip import SkippingOptimizer
 from thalweg.optim.wrapper import Wrapper
 
+MADE = 32
+"""Rules that an optimizer keeps: as many as groups with settings of their own, and some more."""
+
 Maker: TypeAlias = Callable[[type[Rule], dict[str, Any]], Rule]
 
 
@@ -119,7 +122,7 @@ class RuleOptimizer(SkippingOptimizer):
             with torch.enable_grad():
                 loss = closure()
         moving = self._moving()
-        if not self._skips(g for _, _, gs in moving for g in gs):
+        if not self.skip_nonfinite or not self._skips(g for _, _, gs in moving for g in gs):
             for group, params, gs in moving:
                 self._step_group(group, params, gs)
         return loss
@@ -162,20 +165,35 @@ class RuleOptimizer(SkippingOptimizer):
     def _step_group(self, group: dict[str, Any], params: list[Tensor], gs: list[Tensor]) -> None:
         """Update parameters of one group: those of one age, type and device together."""
         rule, h = self._rule(group)
-        alike: dict[Any, tuple[list[Tensor], list[Tensor], list[dict[str, Any]]]] = {}
-        for p, g in zip(params, gs, strict=True):
-            own = self.state[p]
+        slots = [self.state[p] for p in params]
+        for p, own in zip(params, slots, strict=True):
             if not own:
                 own.update(begin(rule, p))
-            key = own["step"], p.dtype, p.device
-            thetas, ups, slots = alike.setdefault(key, ([], [], []))
-            thetas.append(real(p))
-            ups.append(real(g))
-            slots.append(own)
-        for (t, _, _), (thetas, ups, slots) in alike.items():
-            self._move(rule, thetas, ups, slots, t, h)
-            for own in slots:
-                own["step"] = t + 1
+        keys = [(own["step"], p.dtype, p.device) for p, own in zip(params, slots, strict=True)]
+        kinds = dict.fromkeys(keys)
+        if len(kinds) == 1:
+            self._step_alike(rule, h, params, gs, slots)
+            return
+        for kind in kinds:
+            some = [n for n, key in enumerate(keys) if key == kind]
+            owned = [slots[n] for n in some]
+            self._step_alike(rule, h, [params[n] for n in some], [gs[n] for n in some], owned)
+
+    def _step_alike(
+        self,
+        rule: Rule,
+        h: dict[str, Any],
+        params: list[Tensor],
+        gs: list[Tensor],
+        slots: list[dict[str, Any]],
+    ) -> None:
+        """Update parameters of one age, type and device."""
+        t = slots[0]["step"]
+        if params[0].is_complex():
+            params, gs = list(map(real, params)), list(map(real, gs))
+        self._move(rule, params, gs, slots, t, h)
+        for own in slots:
+            own["step"] = t + 1
 
     def _move(
         self,
@@ -188,12 +206,14 @@ class RuleOptimizer(SkippingOptimizer):
     ) -> None:
         """Update parameters that have made t updates, in as few calls as there can be."""
         if rule.fuses and theta[0].dtype in FUSED_TYPES:
-            dense = [p.contiguous() for p in theta]
-            if rule.fused(Parts(dense, [g.contiguous() for g in gs], slots, t, h)):
-                for p, moved in zip(theta, dense, strict=True):
-                    if p is not moved:
-                        p.copy_(moved)
-                return
+            if all(map(Tensor.is_contiguous, theta)) and all(map(Tensor.is_contiguous, gs)):
+                if rule.fused(Parts(theta, gs, slots, t, h)):
+                    return
+            else:
+                dense = [p.contiguous() for p in theta]
+                if rule.fused(Parts(dense, [g.contiguous() for g in gs], slots, t, h)):
+                    torch._foreach_copy_(theta, dense)
+                    return
         c = Coefficients(partial(rule.coefficients, t), h, theta[0])
         alone = list(zip(theta, gs, slots, strict=True))
         if not rule.elementwise and not rule.layerwise:
@@ -235,11 +255,14 @@ class RuleOptimizer(SkippingOptimizer):
         """Return the rule with a group's settings, and its hyperparameters; made once for each."""
         key = tuple(map(group.__getitem__, _names(self.rule, *self.around)))
         made: dict[Any, tuple[Rule, dict[str, Any]]] = self.__dict__.setdefault("_made", {})
-        if key not in made or any(isinstance(value, Tensor) for value in key):
-            made.clear()  # a schedule sets new ones at every step
-            rule = self.compose(self._settings(group), make=_construct)
+        if key in made:
+            return made[key]
+        rule = self.compose(self._settings(group), make=_construct)
+        if not any(isinstance(value, Tensor) for value in key):  # these change in place
+            if len(made) >= MADE:
+                made.clear()  # a schedule sets new ones at every step
             made[key] = rule, rule.hyper()
-        return made[key]
+        return rule, rule.hyper()
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         """Return what the rule has to know of a group; schedulers keep more there."""

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from thalweg.errors import SpecError
-from thalweg.optim.lookahead import PULLBACK, no_momentum, set_back, slow_name
+from thalweg.optim.apply import BLOCK
+from thalweg.optim.lookahead import PULLBACK, no_momentum, set_back, slow_name, synchronise
 from thalweg.optim.options import COUNT, UNIT
 from thalweg.optim.torch_face import RuleOptimizer
 from thalweg.optim.torch_revise import Closure
@@ -107,9 +108,7 @@ class Lookahead(SkippingOptimizer):
             return loss
         self.steps += 1
         if self.steps % self.k == 0:
-            fast, slow = map(list, zip(*self._pairs(), strict=True))
-            torch._foreach_lerp_(slow, fast, self.alpha)  # as `synchronise` does, for all at once
-            torch._foreach_copy_(fast, slow)
+            _synchronise(self._pairs(), self.alpha)
             if self.pullback_momentum != "keep":
                 self._set_momentum_back()
         return loss
@@ -197,3 +196,22 @@ class Lookahead(SkippingOptimizer):
 def _set(pairs: list[tuple[Tensor, Tensor]]) -> None:
     for p, value in pairs:
         p.copy_(value)
+
+
+def _synchronise(pairs: list[tuple[Tensor, Tensor]], alpha: float) -> None:
+    """Do as :func:`synchronise` with all pairs of fast and slow weights: the small ones at once.
+
+    Large ones go in blocks, which are still in the cache when they are copied.
+    """
+    small = [pair for pair in pairs if pair[0].numel() <= BLOCK]
+    if small:
+        fast, slow = map(list, zip(*small, strict=True))
+        torch._foreach_lerp_(slow, fast, alpha)
+        torch._foreach_copy_(fast, slow)
+    for pair in pairs:
+        if pair[0].numel() <= BLOCK:
+            continue
+        dense = all(map(Tensor.is_contiguous, pair))
+        parts = [each.view(-1).split(BLOCK) if dense else [each] for each in pair]
+        for one, other in zip(*parts, strict=True):
+            synchronise(one, other, alpha)
