@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from thalweg.nn.together import Form, together
+from thalweg.nn.together import together
 from thalweg.runtime import mkl_is_narrow
 
 WIDE = 64
@@ -21,28 +21,17 @@ WIDE = 64
 
 
 @cache
-def onednn_there() -> bool:
-    """Tell whether oneDNN's product can be called; ``THALWEG_GEMM=mkl`` rules it out."""
-    there = hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.backends.mkldnn.is_available()
-    return there and _choice() != "mkl"
-
-
-@cache
 def onednn_wins() -> bool:
     """Tell whether oneDNN's float32 product is the better one here; ``THALWEG_GEMM`` overrules."""
-    return onednn_there() and (_choice() == "onednn" or mkl_is_narrow())
+    choice = os.environ.get("THALWEG_GEMM", "auto").lower()
+    there = hasattr(torch.ops.mkldnn, "_linear_pointwise") and torch.backends.mkldnn.is_available()
+    return there and (choice == "onednn" or (choice == "auto" and mkl_is_narrow()))
 
 
-def _choice() -> str:
-    return os.environ.get("THALWEG_GEMM", "auto").lower()
-
-
-def _onednn(a: Tensor, b: Tensor | None = None, *, there: bool | None = None) -> bool:
-    return (
-        a.device.type == "cpu"
-        and a.dtype == torch.float32
-        and min(a.shape[-2:] + (() if b is None else b.shape)) >= WIDE
-        and (onednn_wins() if there is None else there)
+def _onednn(*operands: Tensor) -> bool:
+    return onednn_wins() and all(
+        each.device.type == "cpu" and each.dtype == torch.float32 and min(each.shape[-2:]) >= WIDE
+        for each in operands
     )
 
 
@@ -86,13 +75,21 @@ def grad_input(g: Tensor, w: Tensor, out: Tensor) -> Tensor:
     return torch.mm(g, w, out=out)
 
 
-DEEP = 256
-"""Inputs from which on a small layer that all members feed with one batch is left to oneDNN."""
+DEEP = 64
+"""Inputs from which on the summation, not the laying out, takes the time of a small product."""
+
+REGISTER = 16
+"""Numbers in a register: outputs in multiples of it fill registers sample by sample."""
 
 
 def batched(out: Tensor, a: Tensor, b: Tensor) -> None:
     """Write the members' products a b to ``out``: (K, m, k), (K or 1, k, n) → (K, m, n)."""
-    torch.bmm(a, b.expand(len(a), -1, -1), out=out)
+    members = out.shape[0]
+    if a.shape[0] < members:
+        a = a.expand(members, -1, -1)
+    elif b.shape[0] < members:
+        b = b.expand(members, -1, -1)
+    torch.bmm(a, b, out=out)
 
 
 def wide(out: Tensor, a: Tensor, b: Tensor) -> None:
@@ -107,6 +104,12 @@ def wide_onednn(out: Tensor, a: Tensor, b: Tensor) -> None:
     out.copy_(product.view(out.shape))
 
 
+def tall_onednn(out: Tensor, a: Tensor, b: Tensor) -> None:
+    """Do the same by the product's transpose, bᵀ aᵀ: quicker where a has few rows."""
+    product = torch.ops.mkldnn._linear_pointwise(b[0].t(), a[0], None, "none", [], "")
+    out[0].copy_(product.t())
+
+
 def outputs(out: Tensor, w: Tensor, x: Tensor, *, exact: bool = True) -> None:
     """Write W x of all members to ``out``, features before samples.
 
@@ -116,10 +119,11 @@ def outputs(out: Tensor, w: Tensor, x: Tensor, *, exact: bool = True) -> None:
         x: Inputs, (K or 1, in, batch).
         exact: Whether each member is to have the bits of its product alone.
     """
-    if w.shape[2] >= DEEP and _onednn(x, there=onednn_there()):
-        together(_FORMS[len(x) == 1, True], wide_onednn, out, w, x, exact=exact)
+    if w.shape[2] >= DEEP and _onednn(x):
+        form = wide_onednn if x.shape[0] == 1 else batched
+        together((form,), tall_onednn, out, w, x, exact=exact)
     else:
-        together(_FORMS[len(x) == 1, False], batched, out, w, x, exact=exact)
+        product(out, w, x, exact=exact)
 
 
 def grad_weights(out: Tensor, g: Tensor, x: Tensor, *, exact: bool = True) -> None:
@@ -132,9 +136,10 @@ def grad_weights(out: Tensor, g: Tensor, x: Tensor, *, exact: bool = True) -> No
         exact: Whether each member is to have the bits of its product alone.
     """
     if out.shape[2] >= DEEP and _onednn(x):
-        together(_FORMS[len(x) == 1, True], wide_onednn, out, g, x.mT, exact=exact)
+        form = wide_onednn if x.shape[0] == 1 else batched
+        together((form,), wide_onednn, out, g, x.mT, exact=exact)
     else:
-        together(_FORMS[False, False], batched, out, g, x.mT, exact=exact)
+        product(out, g, x.mT, exact=exact)
 
 
 def products(out: Tensor, a: Tensor, b: Tensor, *, exact: bool = True) -> None:
@@ -173,23 +178,29 @@ def sum_of_products(out: Tensor, a: Tensor, b: Tensor) -> None:
     torch.sum(parts, 0, out=out.view(parts.shape[1:]))
 
 
-def grad_inputs(out: Tensor, g: Tensor, w: Tensor, *, exact: bool = True) -> None:
-    """Write Wᵀ g of all members to ``out``: (K, out, batch), (K, out, in) → (K, in, batch)."""
-    together((batched,), batched, out, w.mT, g, exact=exact)
+def sums_over_batch(out: Tensor, g: Tensor, *, exact: bool = True) -> None:
+    """Write the sums over samples to ``out``: (K, batch, features) → (K, features)."""
+    together((_sums,), _sums, out, g, exact=exact)
 
 
-def row_sums(out: Tensor, g: Tensor, *, exact: bool = True) -> None:
-    """Write the sums over samples to ``out``: (K, out, batch) → (K, out)."""
-    together((_row_sums,), _row_sums, out, g, exact=exact)
+def _sums(out: Tensor, g: Tensor) -> None:
+    if g.stride(1) == 1:
+        torch.sum(g, 1, out=out)
+    else:  # a product is the quicker way down columns
+        ones = g.new_ones(1, 1, g.shape[1]).expand(g.shape[0], -1, -1)
+        out.copy_(torch.bmm(ones, g).squeeze(1))
 
 
-def _row_sums(out: Tensor, g: Tensor) -> None:
-    torch.sum(g, 2, out=out)
+def by_sample(w: Tensor, x: Tensor) -> bool:
+    """Tell whether a product is quicker with samples before features, as x lies in memory.
+
+    Args:
+        w: Weights, (K, out, in).
+        x: Inputs, (K or 1, batch, in).
+    """
+    return x.stride(2) == 1 and w.shape[2] >= DEEP and w.shape[1] % REGISTER == 0 and not _onednn(x)
 
 
-_FORMS: dict[tuple[bool, bool], tuple[Form, ...]] = {  # by: is x shared, is oneDNN to do it
-    (True, True): (wide_onednn,),
-    (True, False): (wide, batched),
-    (False, True): (batched,),
-    (False, False): (batched,),
-}
+def product(out: Tensor, a: Tensor, b: Tensor, *, exact: bool = True) -> None:
+    """Write a b of all members to ``out``: (K or 1, m, k), (K, k, n) → (K, m, n)."""
+    together((batched,), batched, out, a, b, exact=exact)

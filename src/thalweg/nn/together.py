@@ -40,7 +40,7 @@ def together(
         >>> print(y.sum())
         tensor(120.)
     """
-    if len(out) == 1:
+    if out.shape[0] == 1:
         alone(out, *operands)
         return
     if not exact:

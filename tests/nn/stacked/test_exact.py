@@ -58,9 +58,7 @@ def test_members_have_the_bits_of_their_runs_alone(
     monkeypatch, threads, members, name, library, shared
 ):
     monkeypatch.setenv("THALWEG_GEMM", library)
-    for cached in (kernels.onednn_there, kernels.onednn_wins):
-        cached.cache_clear()
-        monkeypatch.setattr(kernels, cached.__name__, cached.__wrapped__)
+    monkeypatch.setattr(kernels, "onednn_wins", kernels.onednn_wins.__wrapped__)
     x = torch.randn(
         1 if shared else members, 70, 1, 28, 28, generator=torch.Generator().manual_seed(1)
     )

@@ -17,9 +17,9 @@ BATCHED = 32_768
 class Linear(Layer):
     """y = x Wᵀ + b, as the member alone would compute it.
 
-    Of small layers the members' products are one call, in which samples lie side by side in memory:
-    the registers then run over the batch, however few the features are. Of others, each member's
-    product is a call of its own.
+    Of small layers the members' products are one call. Where that is quicker, samples then lie side
+    by side in memory: the registers run over the batch, however few the features are. Of others,
+    each member's product is a call of its own.
 
     Args:
         context: What the stack shares.
@@ -51,7 +51,7 @@ class Linear(Layer):
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         if self.batched and x.dim() == 3:
-            return self._forward_batched(x.mT, train=train)
+            return self._forward_batched(x, train=train)
         members, precision = self.context.members, self.context.precision
         y = self.buffer("y", (members, x.shape[1], self.out), self.weight[0])
         ys = y.unbind(0)
@@ -66,7 +66,7 @@ class Linear(Layer):
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         if isinstance(self.x, Tensor):
-            return self._backward_batched(g.mT, self.x, need_input=need_input)
+            return self._backward_batched(g, self.x, need_input=need_input)
         gs = g.unbind(0)
         for gk, bias_grad in zip(gs, self.bias_grad, strict=True):
             if bias_grad is not None:
@@ -82,29 +82,38 @@ class Linear(Layer):
         return _gather(gx, gxs, [kernels.grad_input(*o) for o in zip(gs, self.w, gxs, strict=True)])
 
     def _forward_batched(self, x: Tensor, *, train: bool) -> Tensor:
-        """Do the same with x (K or 1, in, batch), giving y as the other layers know it."""
         w, _, b, _ = self.whole
-        y = self.buffer("y", (*w.shape[:2], x.shape[2]), w)
-        kernels.outputs(y, w, x, exact=self.context.exact)
-        if b is not None:
-            y.add_(b.unsqueeze(2))
+        exact, (members, out, _), samples = self.context.exact, w.shape, x.shape[1]
         if train:
             self.x, self.w = x, ()
-        return y.mT
+        if kernels.by_sample(w, x):
+            y = self.buffer("y", (members, samples, out), w)
+            kernels.product(y, x, w.mT, exact=exact)
+            return y if b is None else y.add_(b.unsqueeze(1))
+        y = self.buffer("by feature", (members, out, samples), w)
+        kernels.outputs(y, w, x.mT, exact=exact)
+        return y.mT if b is None else y.add_(b.unsqueeze(2)).mT
 
     def _backward_batched(self, g: Tensor, x: Tensor, *, need_input: bool) -> Tensor | None:
         w, weight_grad, _, bias_grad = self.whole
         exact = self.context.exact
-        gw = self.buffer("gw", weight_grad.shape, g)  # products into strided places are slow
-        kernels.grad_weights(gw, g, x, exact=exact)
-        weight_grad.copy_(gw)
+        if weight_grad.is_contiguous():
+            kernels.grad_weights(weight_grad, g.mT, x.mT, exact=exact)
+        else:  # products into strided places are slow
+            gw = self.buffer("gw", weight_grad.shape, g)
+            kernels.grad_weights(gw, g.mT, x.mT, exact=exact)
+            weight_grad.copy_(gw)
         if bias_grad is not None:
-            kernels.row_sums(gb := self.buffer("gb", bias_grad.shape, g), g, exact=exact)
-            bias_grad.copy_(gb)
+            kernels.sums_over_batch(bias_grad, g, exact=exact)
         if not need_input:
             return None
-        gx = self.buffer("gx", (len(g), *x.shape[1:]), g)
-        kernels.grad_inputs(gx, g, w, exact=exact)
+        members, samples, features = g.shape[0], g.shape[1], x.shape[2]
+        if x.stride(2) == 1:  # as x lies in memory
+            gx = self.buffer("gx", (members, samples, features), g)
+            kernels.product(gx, g, w, exact=exact)
+            return gx
+        gx = self.buffer("gx by feature", (members, features, samples), g)
+        kernels.product(gx, w.mT, g.mT, exact=exact)
         return gx.mT
 
 
