@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from thalweg.errors import ModelError
 from thalweg.nn import DropBlock2d, Residual
 from thalweg.nn.stacked import Stack
+from thalweg.nn.stacked.activations import calls
 from thalweg.nn.stacked.build import BY_HAND
 from thalweg.nn.stacked.fallback import Autograd
 from thalweg.nn.stacked.layer import as_one
@@ -139,6 +140,22 @@ def test_values_and_gradients_are_those_of_autograd(name: str) -> None:
             torch.testing.assert_close(grad, parameter.grad, rtol=1e-10, atol=1e-12)
     y = stack.forward(inputs(shape))
     torch.testing.assert_close(y[0], twin.eval()(inputs(shape)[0]).detach())
+
+
+@pytest.mark.parametrize("size", [64, 640, 6400])
+@pytest.mark.parametrize(
+    "name", ["elu", "gelu", "gelu-tanh", "silu", "softplus", "tanh", "sigmoid"]
+)
+def test_members_that_share_a_call_have_the_bits_of_their_runs_alone(name: str, size: int) -> None:
+    layer = Stack([nn.Sequential(nn.Linear(1, 1), LAYERS[name][0]())])._root.layers[1]  # type: ignore[attr-defined]
+    x, g = (4 * torch.randn(33, 1, size, generator=seeded(k)) for k in (0, 1))
+    assert len(list(calls(x, g))) == {64: 1, 640: 1, 6400: 7}[size]
+    assert len(list(calls(x.mT, g))) == 33
+    y = layer.forward(x, train=True).clone()
+    gx = layer.backward(g.clone(), need_input=True)
+    for k in range(33):
+        assert torch.equal(layer.forward(x[k : k + 1], train=True)[0], y[k])
+        assert torch.equal(layer.backward(g[k : k + 1].clone(), need_input=True)[0], gx[k])
 
 
 @pytest.mark.parametrize("members", [2, 7])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
@@ -37,6 +37,26 @@ class ReLU(Layer):
         return gx
 
 
+BLOCK = 64
+"""No register of any processor, nor four of them, holds more numbers than this."""
+
+SERIAL = 1 << 15
+"""Calls on fewer numbers than this are never split among threads."""
+
+
+def calls(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Split tensors of K members among as few elementwise calls as give each its own bits.
+
+    The last few numbers of a call, those that fill no register, are not rounded as the others are.
+    So members share a call only where they lie alike in all tensors, each fills whole registers,
+    and no thread is to begin in the midst of one.
+    """
+    first, size = tensors[0], tensors[0][0].numel()
+    alike = all(t.stride() == first.stride() for t in tensors) and first.stride(0) == size
+    together = max((SERIAL - 1) // max(size, 1), 1) if alike and size % BLOCK == 0 else 1
+    return zip(*(t.split(together) for t in tensors), strict=True)
+
+
 class FromOutput(Layer):
     """An activation whose derivative follows from its output: tanh and the sigmoid."""
 
@@ -50,8 +70,7 @@ class FromOutput(Layer):
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         y = self.buffer_as("y", x)
-        # A member at a time: the last few numbers of a call are not rounded as the others are.
-        for part, place in zip(x.unbind(0), y.unbind(0), strict=True):
+        for part, place in calls(x, y):
             self.function(part, out=place)
         if train:
             self.y = y
@@ -66,7 +85,7 @@ sigmoid = partial(FromOutput, function=torch.sigmoid, derivative=aten.sigmoid_ba
 
 
 class FromInput(Layer):
-    """An activation whose derivative follows from its input, a member at a time as above.
+    """An activation whose derivative follows from its input.
 
     Args:
         context: What the stack shares.
@@ -84,7 +103,7 @@ class FromInput(Layer):
 
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         y = self.buffer_as("y", x)
-        for part, place in zip(x.unbind(0), y.unbind(0), strict=True):
+        for part, place in calls(x, y):
             self.function(part, out=place)
         if train:
             self.x = x
@@ -93,21 +112,34 @@ class FromInput(Layer):
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
         if not need_input:
             return None
-        for gk, xk in zip(g.unbind(0), self.x.unbind(0), strict=True):
+        for gk, xk in calls(g, self.x):
             self.derivative(gk, xk, grad_input=gk)
         return g
 
 
-def leaky_relu(context: Context, module: nn.LeakyReLU) -> FromInput:
-    """Return x, or a small multiple of it where it is negative (Maas et al. 2013)."""
-    slope = module.negative_slope
-    return FromInput(
-        context,
-        lambda x, out: aten.leaky_relu.out(x, slope, out=out),
-        lambda g, x, grad_input: aten.leaky_relu_backward.grad_input(
-            g, x, slope, False, grad_input=grad_input
-        ),
-    )
+class LeakyReLU(Layer):
+    """x, or a small multiple of it where it is negative (Maas et al. 2013).
+
+    A single product, which is rounded in the same way wherever it stands.
+    """
+
+    kept = ("x",)
+
+    def __init__(self, context: Context, module: nn.LeakyReLU) -> None:
+        super().__init__(context)
+        self.slope = module.negative_slope
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        if train:
+            self.x = x
+        y: Tensor = aten.leaky_relu.out(x, self.slope, out=self.buffer_as("y", x))
+        return y
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        if not need_input:
+            return None
+        gx: Tensor = aten.leaky_relu_backward.grad_input(g, self.x, self.slope, False, grad_input=g)
+        return gx
 
 
 def elu(context: Context, module: nn.ELU) -> FromInput:

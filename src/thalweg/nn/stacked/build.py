@@ -12,13 +12,13 @@ from thalweg.nn.layers import DropBlock2d
 from thalweg.nn.layers import Residual as ResidualModule
 from thalweg.nn.stacked import row
 from thalweg.nn.stacked.activations import (
+    LeakyReLU,
     LogSoftmax,
     Mish,
     ReLU,
     Softmax,
     elu,
     gelu,
-    leaky_relu,
     sigmoid,
     silu,
     softplus,
@@ -145,7 +145,7 @@ class Builder:
             case nn.Unflatten():
                 return Unflatten(context, module)
             case nn.LeakyReLU():
-                return leaky_relu(context, module)
+                return LeakyReLU(context, module)
             case nn.ELU():
                 return elu(context, module)
             case nn.GELU():
