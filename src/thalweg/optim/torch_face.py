@@ -18,9 +18,11 @@ from thalweg.optim.coefficients import Coefficients
 from thalweg.optim.options import Option, options_of
 from thalweg.optim.registry import make
 from thalweg.optim.rule import Parts, Rule
-from thalweg.optim.torch_revise import Closure, ClosureGradients, Draws, real
+from thalweg.optim.torch_revise import Closure, ClosureGradients, Draws, evaluated, real
 from thalweg.optim.torch_skip import SkippingOptimizer
 from thalweg.optim.wrapper import Wrapper
+
+DENSE = torch.strided
 
 MADE = 32
 """Rules that an optimizer keeps: as many as groups with settings of their own, and some more."""
@@ -47,6 +49,7 @@ class RuleOptimizer(SkippingOptimizer):
     Attributes:
         rule: The rule.
         around: What goes around it, the inmost first.
+        names: The names of the hyperparameters of both.
 
     Raises:
         SpecError: A hyperparameter is unknown, or its value is not allowed.
@@ -54,6 +57,7 @@ class RuleOptimizer(SkippingOptimizer):
 
     rule: ClassVar[type[Rule]]
     around: ClassVar[tuple[type[Wrapper], ...]] = ()
+    names: ClassVar[tuple[str, ...]]
 
     def __init__(
         self,
@@ -84,7 +88,7 @@ class RuleOptimizer(SkippingOptimizer):
     @classmethod
     def known(cls) -> tuple[str, ...]:
         """Return the names of the settings of a group of parameters."""
-        return (*_names(cls.rule, *cls.around), "maximize")
+        return (*cls.names, "maximize")
 
     @classmethod
     def compose(cls, settings: Mapping[str, Any], *, make: Maker = make) -> Rule:
@@ -117,10 +121,7 @@ class RuleOptimizer(SkippingOptimizer):
         Raises:
             SpecError: A gradient is sparse; nothing was moved.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         moving = self._moving()
         if not self.skip_nonfinite or not self._skips(g for _, _, gs in moving for g in gs):
             for group, params, gs in moving:
@@ -150,10 +151,12 @@ class RuleOptimizer(SkippingOptimizer):
         """Return each group, its parameters that have a gradient, and the ways up from these."""
         moving = []
         for group in self.param_groups:
-            params = [p for p in group["params"] if p.grad is not None]
-            gs = [p.grad for p in params]
+            params = group["params"]
+            gs = [g for p in params if (g := p.grad) is not None]
+            if len(gs) < len(params):
+                params = [p for p in params if p.grad is not None]
             for g in gs:
-                if g.layout is not torch.strided:
+                if g.layout is not DENSE:
                     raise SpecError(
                         f"a gradient of layout {g.layout}",
                         "a dense gradient",
@@ -165,10 +168,13 @@ class RuleOptimizer(SkippingOptimizer):
     def _step_group(self, group: dict[str, Any], params: list[Tensor], gs: list[Tensor]) -> None:
         """Update parameters of one group: those of one age, type and device together."""
         rule, h = self._rule(group)
-        slots = [self.state[p] for p in params]
-        for p, own in zip(params, slots, strict=True):
-            if not own:
-                own.update(begin(rule, p))
+        if not params:
+            return
+        slots = list(map(self.state.__getitem__, params))
+        if not all(slots):
+            for p, own in zip(params, slots, strict=True):
+                if not own:
+                    own.update(begin(rule, p))
         keys = [(own["step"], p.dtype, p.device) for p, own in zip(params, slots, strict=True)]
         kinds = dict.fromkeys(keys)
         if len(kinds) == 1:
@@ -253,10 +259,10 @@ class RuleOptimizer(SkippingOptimizer):
 
     def _rule(self, group: dict[str, Any]) -> tuple[Rule, dict[str, Any]]:
         """Return the rule with a group's settings, and its hyperparameters; made once for each."""
-        key = tuple(map(group.__getitem__, _names(self.rule, *self.around)))
+        key = tuple(map(group.__getitem__, self.names))
         made: dict[Any, tuple[Rule, dict[str, Any]]] = self.__dict__.setdefault("_made", {})
-        if key in made:
-            return made[key]
+        if (found := made.get(key)) is not None:
+            return found
         rule = self.compose(self._settings(group), make=_construct)
         if not any(isinstance(value, Tensor) for value in key):  # these change in place
             if len(made) >= MADE:
@@ -266,7 +272,7 @@ class RuleOptimizer(SkippingOptimizer):
 
     def _settings(self, group: dict[str, Any]) -> dict[str, Any]:
         """Return what the rule has to know of a group; schedulers keep more there."""
-        return {name: group[name] for name in _names(self.rule, *self.around)}
+        return {name: group[name] for name in self.names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take a state over; settings that an older one does not know have their defaults."""
@@ -312,8 +318,7 @@ class RevisingOptimizer(RuleOptimizer):
                 "the closure zeroes the gradients, computes the loss, calls backward, returns it",
             )
         draws = Draws()
-        with torch.enable_grad():
-            loss = closure()
+        loss = evaluated(closure)
         moving = [each for each in self._moving() if each[1]]
         if moving and not self._skips(g for _, _, gs in moving for g in gs):
             self._step_revised(moving, closure, full, draws)
@@ -392,7 +397,8 @@ def torch_optimizer(rule: type[Rule], *around: type[Wrapper]) -> type[RuleOptimi
         name, text = f"{each.__name__.removesuffix('Rule')}({name})", each.__doc__
     revises = any(each.revise is not Wrapper.revise for each in around)
     base = RevisingOptimizer if revises else RuleOptimizer
-    return type(name, (base,), {"rule": rule, "around": around, "__doc__": text})
+    own = {"rule": rule, "around": around, "names": _names(rule, *around), "__doc__": text}
+    return type(name, (base,), own)
 
 
 def begin(rule: Rule, p: Tensor) -> dict[str, Any]:

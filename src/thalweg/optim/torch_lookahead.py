@@ -15,7 +15,7 @@ from thalweg.optim.apply import BLOCK
 from thalweg.optim.lookahead import PULLBACK, no_momentum, set_back, slow_name, synchronise
 from thalweg.optim.options import COUNT, UNIT
 from thalweg.optim.torch_face import RuleOptimizer
-from thalweg.optim.torch_revise import Closure
+from thalweg.optim.torch_revise import Closure, evaluated
 from thalweg.optim.torch_skip import SkippingOptimizer
 
 OWN = ("inner", "k", "alpha", "pullback_momentum", "steps")
@@ -91,7 +91,6 @@ class Lookahead(SkippingOptimizer):
         for p in param_group["params"]:
             self.state[p] = {"slow": p.clone()}
 
-    @torch.no_grad()
     def step(self, closure: Closure | None = None, *more: Any) -> Any:
         """Do a step of the inner optimizer, and at every k-th the slow weights follow.
 
@@ -108,9 +107,10 @@ class Lookahead(SkippingOptimizer):
             return loss
         self.steps += 1
         if self.steps % self.k == 0:
-            _synchronise(self._pairs(), self.alpha)
-            if self.pullback_momentum != "keep":
-                self._set_momentum_back()
+            with torch.no_grad():
+                _synchronise(self._pairs(), self.alpha)
+                if self.pullback_momentum != "keep":
+                    self._set_momentum_back()
         return loss
 
     def _step_inner(self, closure: Closure | None, *more: Any) -> Any:
@@ -122,10 +122,7 @@ class Lookahead(SkippingOptimizer):
             return loss
         if not self.skip_nonfinite:
             return self.inner.step(closure, *more)
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = evaluated(closure)
         if not self._skips(p.grad for p, _ in self._pairs() if p.grad is not None):
             self.inner.step()
         return loss

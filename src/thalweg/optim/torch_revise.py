@@ -92,8 +92,8 @@ class ClosureGradients:
     def _at(self, closure: Closure) -> Tensor:
         for p, piece in zip(self.params, self.pieces(self.theta), strict=True):
             real(p).copy_(piece)
-        with self.draws.again(), torch.enable_grad():
-            closure()
+        with self.draws.again():
+            evaluated(closure)
         return self.gradient()
 
 
@@ -112,6 +112,14 @@ class Draws:
             yield
         finally:
             _set(now)
+
+
+def evaluated(closure: Closure | None) -> Any:
+    """Return the loss of a closure, which needs gradients to be on, or None without one."""
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 def real(x: Tensor) -> Tensor:
