@@ -183,6 +183,15 @@ def sums_over_batch(out: Tensor, g: Tensor, *, exact: bool = True) -> None:
     together((_sums,), _sums, out, g, exact=exact)
 
 
+def row_sums(out: Tensor, g: Tensor, *, exact: bool = True) -> None:
+    """Write the sums over the last axis to ``out``: (K, features, batch) → (K, features)."""
+    together((_row_sums,), _row_sums, out, g, exact=exact)
+
+
+def _row_sums(out: Tensor, g: Tensor) -> None:
+    torch.sum(g, 2, out=out)
+
+
 def _sums(out: Tensor, g: Tensor) -> None:
     if g.stride(1) == 1:
         torch.sum(g, 1, out=out)
