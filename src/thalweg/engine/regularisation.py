@@ -56,18 +56,21 @@ class Regularisations:
         def bounds(numbers: Sequence[float | None]) -> Tensor | None:
             return column([inf if number is None else number for number in numbers], inf)
 
-        l1, l2 = column([m.l1 for m in members], 0.0), column([m.l2 for m in members], 0.0)
-        self._l1 = None if l1 is None else weights * l1
-        self._l2 = None if l2 is None else weights * l2
+        def penalty(numbers: Sequence[float]) -> tuple[list[int], Tensor] | None:
+            rows = [row for row, number in enumerate(numbers) if number]
+            mine = column([numbers[row] for row in rows], 0.0)
+            return None if mine is None else (rows, weights * mine)
+
+        self._l1, self._l2 = penalty([m.l1 for m in members]), penalty([m.l2 for m in members])
         self._value = bounds([m.clip_value for m in members])
         self._norm = bounds([m.clip_norm for m in members])
 
     def penalise(self, theta: Tensor, grad: Tensor) -> None:
         """Add the penalties' gradients, (K, P)."""
         if self._l2 is not None:
-            grad.addcmul_(theta, self._l2)
+            _add(grad, theta, *self._l2)
         if self._l1 is not None:
-            grad.addcmul_(theta.sign(), self._l1)
+            _add(grad, theta.sign(), *self._l1)
 
     def clip(self, grad: Tensor, rows: slice = slice(None)) -> None:
         """Clip gradients, (n, P): those of the members in some rows."""
@@ -77,3 +80,11 @@ class Regularisations:
         if self._norm is not None:
             norm, bound = optim.member_norm(grad), self._norm[rows]
             grad.mul_(torch.where(norm > bound, bound / norm, 1.0))
+
+
+def _add(grad: Tensor, x: Tensor, rows: list[int], weights: Tensor) -> None:
+    """Add to the gradients of some members; the others' may belong to parameters beyond number."""
+    if len(rows) == len(grad):
+        grad.addcmul_(x, weights)
+    else:
+        grad[rows] = grad[rows].addcmul_(x[rows], weights)
