@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -126,13 +126,21 @@ def as_one(parts: Sequence[Tensor]) -> Tensor:
 
     Each lies in memory as it would alone, because that decides the roundings of what comes next.
     """
-    first = parts[0]
-    if len(parts) == 1:
+    return gather(iter(parts), len(parts))
+
+
+def gather(parts: Iterator[Tensor], members: int) -> Tensor:
+    """Do the same, copying each result when it is made, while it is in the cache."""
+    first = next(parts)
+    if members == 1:
+        next(parts, None)
         return first.unsqueeze(0)
-    shape, strides = (len(parts), *first.shape), (first.numel(), *first.stride())
+    shape, strides = (members, *first.shape), (first.numel(), *first.stride())
     whole = torch.empty_strided(shape, strides, dtype=first.dtype, device=first.device)
-    for part, place in zip(parts, whole.unbind(0), strict=True):
-        place.copy_(part)
+    whole[0].copy_(first)
+    del first  # whose memory the next result may take
+    for k, part in enumerate(parts, 1):
+        whole[k].copy_(part)
     return whole
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
-from thalweg.nn.stacked.layer import Context, Layer, State, as_one, each_member
+from thalweg.nn.stacked.layer import Context, Layer, State, each_member, gather
 
 
 class BatchNorm(Layer):
@@ -23,6 +25,7 @@ class BatchNorm(Layer):
 
     trains = True
     kept = ("x", "statistics")
+    statistics: list[tuple[Tensor, Tensor]]
 
     def __init__(
         self,
@@ -54,18 +57,20 @@ class BatchNorm(Layer):
                 "choose another batch_size, or drop_last=true",
             )
         counts = self._count() if train and self.tracked is not None else [0.0] * len(xs)
-        results = [
-            torch.native_batch_norm(*operands, by_batch, count, self.eps)
-            for operands, count in zip(
-                zip(xs, self.weight, self.bias, self.mean, self.var, strict=True),
-                counts,
-                strict=True,
-            )
-        ]
         if train:
-            self.x, self.statistics = xs, [(mean, invstd) for _, mean, invstd in results]
-        ys = [y for y, _, _ in results]
-        return as_one(ys)
+            self.x, self.statistics = xs, []
+        return gather(self._outputs(xs, counts, by_batch=by_batch, train=train), len(xs))
+
+    def _outputs(
+        self, xs: Sequence[Tensor], counts: Sequence[float], *, by_batch: bool, train: bool
+    ) -> Iterator[Tensor]:
+        """Yield the members' outputs, (batch, channels, …)."""
+        own = zip(xs, self.weight, self.bias, self.mean, self.var, strict=True)
+        for operands, count in zip(own, counts, strict=True):
+            y, mean, invstd = torch.native_batch_norm(*operands, by_batch, count, self.eps)
+            if train:
+                self.statistics.append((mean, invstd))
+            yield y
 
     def _count(self) -> list[float]:
         """Count the batch; without a momentum the running statistics are plain averages."""
@@ -78,8 +83,16 @@ class BatchNorm(Layer):
         return [1.0 / batches for batches in self.tracked.tolist()]  # a member may have come later
 
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        gxs = self._backward(g, need_input=need_input)
+        if need_input:
+            return gather(gxs, g.shape[0])
+        for _ in gxs:
+            pass
+        return None
+
+    def _backward(self, g: Tensor, *, need_input: bool) -> Iterator[Tensor]:
+        """Write the members' gradients, and yield those of their inputs."""
         gs = g.unbind(0)
-        gxs = []
         for k, (gk, xk, (mean, invstd)) in enumerate(zip(gs, self.x, self.statistics, strict=True)):
             affine = self.weight[k] is not None
             gx, gw, gb = torch.ops.aten.native_batch_norm_backward(
@@ -89,7 +102,4 @@ class BatchNorm(Layer):
             for grad, new in ((self.weight_grad[k], gw), (self.bias_grad[k], gb)):
                 if grad is not None:
                     grad.copy_(new)
-            gxs.append(gx)
-        if not need_input:
-            return None
-        return as_one(gxs)
+            yield gx
