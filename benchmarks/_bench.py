@@ -15,7 +15,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("thalweg", "torch", "torchvision", "lightning", "skorch", "madgrad", "pillow", "numpy")
+PACKAGES = (
+    "thalweg", "torch", "torchvision", "lightning", "skorch", "optuna", "madgrad", "pillow",
+    "numpy",
+)  # fmt: skip
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 REST = 0.1  # seconds between two measurements, in which the threads of the last one fall asleep
 
@@ -35,6 +38,8 @@ class Task:
         runtime: Take thalweg's runtime settings.
         mkl: Value of MKL_CBWR, such as AVX2; unset if None.
         label_noise: Fraction of the training labels that are permuted.
+        members: Networks that train at once.
+        exact: Whether each of them shall have the bits of its run alone.
     """
 
     peer: str
@@ -47,6 +52,8 @@ class Task:
     runtime: bool = False
     mkl: str | None = None
     label_noise: float = 0.0
+    members: int = 1
+    exact: bool = True
 
 
 class Worker:

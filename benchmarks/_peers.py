@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg import Run, Spec, load_recipe
-from thalweg.engine import Evaluated, Step
+from thalweg.engine import Evaluated, Event, Group, Step
 
 
 class AverageMeter:
@@ -42,29 +42,44 @@ def autocast(task: Task) -> torch.autocast:
 
 def thalweg(task: Task, watch: Watch) -> None:
     """Train through the public engine; every step has loss and accuracy."""
+    run = Run(_spec(task), data=_stand_in(task))
+    _epochs(task, watch, run.events(), len(run.data.train))
+
+
+def cohort(task: Task, watch: Watch) -> None:
+    """Train as many members as are wanted, with seeds of their own and one order of the samples."""
+    base = _spec(task)
+    specs = [base.override({"seed": seed, "order_seed": 0}) for seed in range(task.members)]
+    group = Group(specs, data=_stand_in(task))
+    _epochs(task, watch, group.events(), len(group.data[0].train))
+
+
+def _spec(task: Task) -> Spec:
     net = NETS[task.net]
-    spec = Spec.parse(
+    source = {"source": "mnist", "folder": task.folder} if task.folder else {"source": "mnist"}
+    return Spec.parse(
         {
             **net.spec,
-            "data": {"source": "mnist", "folder": task.folder}
-            if task.folder
-            else {"source": "mnist"},
+            "data": source,
             "model": {"name": task.net},
             "batch_size": net.batch_size,
             "epochs": task.epochs,
             "evaluate_every": "never",
             "precision": task.precision,
+            "exact": task.exact,
         }
     )
-    run = Run(spec, data=_stand_in(task))
-    per_epoch, events = math.ceil(len(run.data.train) / net.batch_size), run.events()
+
+
+def _epochs(task: Task, watch: Watch, events: Iterator[Event], samples: int) -> None:
+    per_epoch = math.ceil(samples / NETS[task.net].batch_size)
     for _ in range(task.epochs):
         watch.start()
         epoch = [event for event in islice(events, per_epoch) if isinstance(event, Step)]
         watch.stop()
         if len(epoch) < per_epoch:
             raise RuntimeError("the run ended within an epoch")
-        watch.answer(loss=sum(step.metrics["loss"].item() for step in epoch) / per_epoch)
+        watch.answer(loss=sum(step.metrics["loss"][0].item() for step in epoch) / per_epoch)
 
 
 def _stand_in(task: Task) -> Any:
@@ -134,7 +149,100 @@ def tensors(task: Task, watch: Watch) -> None:
         watch.answer(loss=total / len(X))
 
 
-# --------------------------------------------------------------------------------- Lightning (c)
+# ------------------------------------------------------------------------- torch.func.vmap (c)
+
+
+def vmap(task: Task, watch: Watch) -> None:
+    """Train K networks as torch's own tutorial stacks them: vmap over gradients of one network.
+
+    Plain SGD at the learning rate of the network's optimizer, since torch.optim moves no stacks.
+    """
+    from torch.func import functional_call, grad_and_value, stack_module_state
+    from torch.func import vmap as mapped
+
+    net, data = NETS[task.net], samples(task)
+    X, Y = normalized(data.train.x, net.flat), data.train.y
+    models = [net.model().train() for _ in range(task.members)]
+    parameters, buffers = stack_module_state(models)  # type: ignore[arg-type]
+    lr = net.optimizer(models[0].parameters()).param_groups[0]["lr"]
+
+    def loss_of(p: Any, b: Any, x: Tensor, y: Tensor) -> Tensor:
+        return net.loss(functional_call(models[0], (p, b), (x,)), y)
+
+    step = mapped(grad_and_value(loss_of), in_dims=(0, 0, None, None))
+    for _ in range(task.epochs):
+        watch.start()
+        total = torch.zeros(task.members)
+        for index in torch.randperm(len(X)).split(net.batch_size):
+            gradients, losses = step(parameters, buffers, X[index], Y[index])
+            with torch.no_grad():
+                for name, gradient in gradients.items():
+                    parameters[name].sub_(gradient, alpha=lr)
+            total += losses.detach() * len(index)
+        watch.stop()
+        watch.answer(loss=total[0].item() / len(X))
+
+
+# ------------------------------------------------------- Optuna, trials on both cores (d)
+
+
+def optuna(task: Task, watch: Watch) -> None:
+    """Run trials of one epoch in as many processes as there are threads, one thread each.
+
+    Each trial is the loop on tensors in memory; the data are there before the time begins.
+    """
+    import multiprocessing
+
+    workers = task.threads or torch.get_num_threads()
+    trials = -(-task.members // workers)
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(workers, _prepare_trials, (task,)) as pool:
+        pool.map(_run_trials, [0] * workers, chunksize=1)  # processes that have begun
+        for _ in range(task.epochs):
+            watch.start()
+            found = pool.map(_run_trials, [trials] * workers, chunksize=1)
+            watch.stop()
+            watch.answer(loss=found[0], trials=trials * workers)
+
+
+_TRIALS: dict[str, Any] = {}
+
+
+def _prepare_trials(task: Task) -> None:
+    torch.set_num_threads(1)
+    net, data = NETS[task.net], samples(task)
+    _TRIALS.update(net=net, x=normalized(data.train.x, net.flat), y=data.train.y)
+
+
+def _run_trials(count: int) -> float:
+    import optuna as package
+
+    package.logging.set_verbosity(package.logging.ERROR)
+    net, X, Y = _TRIALS["net"], _TRIALS["x"], _TRIALS["y"]
+
+    def trial(trial: Any) -> float:
+        lr = trial.suggest_float("lr", 1e-4, 1.0, log=True)
+        model = net.model().train()
+        optimizer = net.optimizer(model.parameters())
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        total = 0.0
+        for index in torch.randperm(len(X)).split(net.batch_size):
+            optimizer.zero_grad(set_to_none=True)
+            loss = net.loss(model(X[index]), Y[index])
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach()) * len(index)
+        return total / len(X)
+
+    if not count:
+        return 0.0
+    study = package.create_study(sampler=package.samplers.RandomSampler(seed=0))
+    study.optimize(trial, n_trials=count, catch=(ValueError,))
+    return float(study.best_value)
+
+
+# --------------------------------------------------------------------------------- Lightning
 
 
 def lightning(task: Task, watch: Watch) -> None:
@@ -183,7 +291,7 @@ def lightning(task: Task, watch: Watch) -> None:
     trainer.fit(Module(), DataLoader(memory, batch_size=net.batch_size, shuffle=True))
 
 
-# ------------------------------------------------------------------------------------ skorch (d)
+# ------------------------------------------------------------------------------------ skorch
 
 
 def skorch(task: Task, watch: Watch) -> None:
@@ -336,6 +444,9 @@ def _notebook_test(net: Net, model: nn.Module, loader: Any) -> int:
 
 PEERS: dict[str, Callable[[Task, Watch], None]] = {
     "thalweg": thalweg,
+    "cohort": cohort,
+    "vmap": vmap,
+    "optuna": optuna,
     "dataloader": dataloader,
     "tensors": tensors,
     "lightning": lightning,

@@ -1,140 +1,113 @@
 """All rules side by side, each at its own best learning rate: a table in Markdown.
 
-Every rule is tuned alike: one run for each learning rate of a half-decade grid, which is widened
-until the best is not at its edge; the best has the lowest validation loss. Then it is run with
-fresh seeds, and the test set is looked at once. What goes around a rule goes around momentum. The
-runs of one rule are one cohort: they see the same batches.
+The rules race: each is tuned with as many runs as the others, one for each learning rate of a
+half-decade grid that is widened until everybody's best is not at its edge, by the accuracy on the
+validation split. Then all run with fresh seeds, and the test set is looked at once. What goes
+around a rule goes around momentum. The seconds are those of a run alone, from updates that are
+timed one rule at a time.
 
-    python benchmarks/rules.py --net lab-mlp --epochs 3 --seeds 5 > docs/rules-lab-mlp.md
+    python benchmarks/rules.py --net lab-mlp --epochs 3 --seeds 5 --out lab > docs/rules-lab-mlp.md
+
+A race that was interrupted goes on where it was; one that is complete is only read.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import statistics
 import sys
-import time
-from typing import Any
+from pathlib import Path
 
 from thalweg.runtime import configure_runtime
 
 configure_runtime()  # before torch
 
-import torch  # noqa: E402
-from scipy.stats import t as student  # noqa: E402
+from _nets import NETS  # noqa: E402
 
-from thalweg import nn, optim  # noqa: E402
-from thalweg.data import Data, load_data  # noqa: E402
-from thalweg.data.streams import stream  # noqa: E402
-from thalweg.engine import Cohort, accuracy  # noqa: E402
-from thalweg.engine.loop import batches_of, everything  # noqa: E402
-
-BATCH = {"lab-mlp": 512, "garment": 64, "deep-bn": 500}
-SCALE_FREE = {"adadelta": 1.0, "prodigy": 1.0, "schedule-free-sgd": 1.0, "lars": 0.1}
-"""Where the grid of those begins that are not near 10^-2."""
-
-
-def build(name: str, lr: torch.Tensor | float) -> optim.Rule:
-    if name in optim.wrappers():
-        return optim.build(name, inner=build("momentum", lr))
-    return optim.build(name, lr=lr)
-
-
-def run(
-    net: str, name: str, lrs: list[float], seeds: list[int], data: Data, epochs: int
-) -> dict[str, Any]:
-    """Train one network for each learning rate and seed, pairwise, as one program."""
-    modules = [
-        nn.build(
-            net,
-            input_shape=data.input_shape,
-            out_features=data.out_features,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        for seed in seeds
-    ]
-    size = BATCH[net]
-    lr = torch.tensor(lrs, dtype=torch.float64).unsqueeze(1)
-    cohort = Cohort(
-        modules,
-        build(name, lr),
-        nn.build_loss("nll" if net == "lab-mlp" else "cross-entropy"),
-        metrics={"accuracy": accuracy},
-        generators=[stream(seed, "dropout") for seed in seeds],
-        everything=lambda: everything(data.train, size),
-    )
-    order, begin, alive = stream(seeds[0], "order"), time.perf_counter(), True
-    with torch.no_grad():
-        for _ in range(epochs):
-            for batch in batches_of(data.train, size, order, drop_last=False):
-                alive = alive and cohort.step([batch]).finite
-    seconds = (time.perf_counter() - begin) / len(seeds)
-    found = {"seconds": seconds, "gradients": cohort.gradients, "whole": alive}
-    for split, samples in data.splits().items():
-        for metric, values in cohort.evaluate(samples).items():
-            found[f"{split}_{metric}"] = list(values)
-    return found
-
-
-def tune(net: str, name: str, data: Data, epochs: int) -> float:
-    """Return the learning rate with the lowest validation loss."""
-    losses: dict[int, float] = {}
-    centre = round(2 * math.log10(SCALE_FREE.get(name, 1e-2)))
-    wanted = set(range(centre - 3, centre + 4))
-    while True:
-        for power in sorted(wanted - losses.keys()):  # alone: one that diverges stops its cohort
-            value = run(net, name, [10 ** (power / 2)], [1000], data, epochs)
-            loss = value["val_loss"][0]
-            losses[power] = loss if value["whole"] and math.isfinite(loss) else math.inf
-        best = min(losses, key=lambda power: losses[power])
-        wanted = {best - 1, best + 1}
-        if not wanted - losses.keys() or len(losses) > 14:
-            return float(10 ** (best / 2))
-
-
-def interval(values: list[float]) -> tuple[float, float]:
-    """Return the mean and half the width of its 95 % interval."""
-    half = student.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return statistics.mean(values), float(half)
+from thalweg import Spec, optim  # noqa: E402
+from thalweg.engine import Finished  # noqa: E402
+from thalweg.store.race import is_race  # noqa: E402
+from thalweg.study.intervals import Interval, mean_interval  # noqa: E402
+from thalweg.study.race import Race, begin_race, go_on_race  # noqa: E402
 
 
 def main() -> None:
+    options = parse()
+    path = Path(options.out)
+    if is_race(path):
+        race, events = go_on_race(path)
+    else:
+        net = NETS[options.net]
+        settings = {"loss": net.spec["loss"], "batch_size": net.batch_size}
+        around = set(optim.wrappers())
+        rules = [f"momentum+{name}" if name in around else name for name in optim.rules()]
+        race, events = begin_race(
+            options.net,
+            options.data,
+            optimizers=options.rules or rules,
+            seeds=options.seeds,
+            epochs=options.epochs,
+            spec=Spec().override(settings),
+            out=path,
+        )
+    for part, series, event in events:
+        if isinstance(event, Finished):
+            done, members = len(series.results), len(series.points)
+            print(f"{part}: {done}/{members} members are over", file=sys.stderr, flush=True)
+    print_table(race, options)
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     add = parser.add_argument
-    add("--net", choices=BATCH, default="lab-mlp")
+    add("--net", choices=NETS, default="lab-mlp")
     add("--epochs", type=int, default=3)
     add("--seeds", type=int, default=5)
     add("--data", default="mnist")
-    add("--rules", nargs="+", default=[*optim.rules()])
-    options = parser.parse_args()
-    data = load_data(options.data, val=0.1)
+    add("--rules", nargs="+", help="all if not given")
+    add("--out", required=True, help="folder of the race, new or begun")
+    return parser.parse_args()
+
+
+def print_table(race: Race, options: argparse.Namespace) -> None:
+    """Print what came of a race."""
+    assert race.final is not None
+    members: dict[str, list[int]] = {}
+    for number, point in enumerate(race.final.points):
+        members.setdefault(point.setting["contestant"], []).append(number)
+    tried = {name: len(ladder.scores) for name, ladder in race.ladders.items()}
     print(f"# Every rule on {options.data}, {options.net}\n")
     print(f"`python benchmarks/rules.py {' '.join(sys.argv[1:])}`\n")
     print(
-        f"Epochs: {options.epochs}, in batches of {BATCH[options.net]}. The learning rate is tuned"
+        f"Epochs: {options.epochs}, in batches of {race.base.batch_size}. Each learning rate was "
+        f"chosen from {max(tried.values())} of a\nhalf-decade grid by the accuracy on a tenth of "
+        f"the training samples, held out; then came {options.seeds}\nfresh seeds: means with 95 % "
+        "intervals. Seconds are those of a run alone. Sorted by test accuracy.\n"
     )
-    print(
-        f"on a validation split of a tenth; then come {options.seeds} fresh seeds, and means with"
-    )
-    print("95 % intervals. Sorted by test accuracy.\n")
     print("| rule | lr | train loss | test accuracy, % | seconds a run | gradients |")
     print("| --- | --- | --- | --- | --- | --- |")
     rows = []
-    for name in options.rules:
-        lr = tune(options.net, name, data, options.epochs)
-        seeds = list(range(options.seeds))
-        found = run(options.net, name, [lr] * len(seeds), seeds, data, options.epochs)
-        loss, loss_half = interval(found["train_loss"])
-        right, right_half = interval([100 * each for each in found["test_accuracy"]])
-        row = (
-            f"| {name} | {lr:.2g} | {loss:.4f} ± {loss_half:.4f} | {right:.2f} ± {right_half:.2f}"
-            f" | {found['seconds']:.2f} | {found['gradients']} |"
-        )
-        print(row.replace("|", "", 1), file=sys.stderr, flush=True)
-        rows.append((right, row))
+    for name, numbers in members.items():
+        results = [race.final.results[number] for number in numbers]
+        good = [result for result in results if not result.diverged]
+        lr = f"{race.ladders[name].lr:g}" + " (edge)" * race.ladders[name].at_edge
+        if not good:
+            rows.append((0.0, f"| {name} | {lr} | diverged | | | |"))
+            continue
+        loss = mean_interval([result.metrics["train_loss"] for result in good])
+        right = mean_interval([100 * result.metrics["test_accuracy"] for result in good])
+        seconds = race.step_seconds[name] * good[0].steps
+        lost = f" ({len(results) - len(good)} diverged)" if len(good) < len(results) else ""
+        rows.append((
+            right.mean,
+            f"| {name}{lost} | {lr} | {_cell(loss, 4)} | {_cell(right, 2)} | {seconds:.2f} "
+            f"| {good[0].gradients} |",
+        ))  # fmt: skip
     for _, row in sorted(rows, reverse=True):
         print(row)
+
+
+def _cell(interval: Interval, digits: int) -> str:
+    return f"{interval.mean:.{digits}f} ± {interval.half:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class Cohort:
         everything: Gives the whole training set in batches, for rules and statistics that need it.
         device: Where to train.
         precision: ``"float32"`` or ``"bfloat16"``, of linear layers and convolutions.
+        exact: Keep every member at the bits of its run alone.
         skip_nonfinite: Let a member whose gradient is not finite stay where it is, at that update.
 
     Attributes:
@@ -86,10 +87,15 @@ class Cohort:
         device: str | torch.device = "cpu",
         precision: str = "float32",
         skip_nonfinite: bool = False,
+        exact: bool = True,
     ) -> None:
         K = len(modules)
         self.stack = Stack(
-            modules, device=device, precision=PRECISIONS[precision], generators=generators
+            modules,
+            device=device,
+            precision=PRECISIONS[precision],
+            generators=generators,
+            exact=exact,
         )
         self.loss, self.metrics, self.everything = loss, dict(metrics or {}), everything
         self.skip_nonfinite = skip_nonfinite

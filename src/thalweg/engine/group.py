@@ -142,6 +142,7 @@ class Group:
             device=first.device,
             precision=first.precision,
             skip_nonfinite=first.skip_nonfinite,
+            exact=first.exact,
         )
         if any(updates for updates, _ in begun or ()):
             self.cohort.begin([updates for updates, _ in begun or ()])

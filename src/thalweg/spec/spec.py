@@ -86,6 +86,9 @@ class Spec(Section):
     )
     record_states: Natural = Field(0, description="keep the parameters of every n-th step")
     record_budget: NonNegative = Field(256.0, description="memory for recorded states, in MB")
+    exact: bool = Field(
+        True, description="the same bits alone and beside others; without, kernels may be quicker"
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="arithmetic of the layers"
     )
