@@ -338,6 +338,20 @@ def test_lr_may_be_a_tensor_of_one_element_and_names_are_kept() -> None:
     assert named.param_groups[0]["param_names"][0] == "0.weight"
 
 
+def test_settings_may_change_at_every_step() -> None:
+    model, twin = net(), net()
+    optimizer = optim.Adam(model.parameters())
+    optimizer_of_tensor = optim.Adam(twin.parameters(), lr=torch.tensor(0.1))
+    for t in range(100):
+        rate = 0.1 / (1 + t)
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer_of_tensor.param_groups[0]["lr"].fill_(rate)
+        steps(model, optimizer, 1, first=t)
+        steps(twin, optimizer_of_tensor, 1, first=t)
+    torch.testing.assert_close(weights(model), weights(twin), rtol=1e-5, atol=1e-6)
+    assert not torch.equal(weights(model), weights(net()))
+
+
 def test_a_class_is_made_once_and_named_after_its_rule() -> None:
     assert optim.torch_optimizer(optim.AdamRule) is optim.Adam
     assert optim.Adam.__name__ == "Adam"

@@ -11,6 +11,23 @@ Example:
     >>> opt = Lookahead(MADGRAD(net.parameters(), lr=1e-2))
     >>> net(torch.ones(1, 2)).sum().backward()
     >>> opt.step()
+
+    They compose, the inmost first. Those that take several gradients a step, SAM and SVRG, are
+    given the closure that PyTorch knows; SVRG also one over the whole training set, for its
+    snapshots. Evaluation is with the averaged weights where there are such, after an estimate of
+    BatchNorm's statistics for them (``torch.optim.swa_utils.update_bn``):
+
+    >>> opt = EMA(SAM(SGD(net.parameters(), lr=1e-2)), ema_decay=0.99, skip_nonfinite=True)
+    >>> def closure():
+    ...     opt.zero_grad()
+    ...     loss = net(torch.ones(1, 2)).pow(2).sum()
+    ...     loss.backward()
+    ...     return loss
+    >>> loss = opt.step(closure)
+    >>> with opt.evaluation_weights():
+    ...     loss = net(torch.ones(1, 2)).pow(2).sum()
+    >>> opt.skipped_steps
+    0
 """
 
 from __future__ import annotations
