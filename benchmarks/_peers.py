@@ -18,6 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg import Run, Spec, load_recipe
 from thalweg.engine import Evaluated, Event, Group, Step
+from thalweg.study.grid import grid
+from thalweg.study.series import Series
+from thalweg.study.size import SHARE, free_memory, largest_group
 
 
 class AverageMeter:
@@ -52,6 +55,25 @@ def cohort(task: Task, watch: Watch) -> None:
     specs = [base.override({"seed": seed, "order_seed": 0}) for seed in range(task.members)]
     group = Group(specs, data=_stand_in(task))
     _epochs(task, watch, group.events(), len(group.data[0].train))
+
+
+def series(task: Task, watch: Watch) -> None:
+    """Train many members for an epoch, in groups that fit into half of the free memory."""
+    import resource
+
+    base = _spec(task).override({"epochs": 1})
+    points = grid(base, {"lr": [base.optimizer.lr]}, seeds=task.members)
+    own = {"data": _stand_in(task)} if task.quick else {}
+    for _ in range(task.epochs):
+        budget = SHARE * free_memory()
+        many = Series(points, own=own, largest=largest_group(points, own, budget))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        watch.start()
+        for _ in many.events():
+            pass
+        watch.stop()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        watch.answer(peak_bytes=1024 * (peak - before), budget_bytes=int(budget))
 
 
 def _spec(task: Task) -> Spec:
@@ -445,6 +467,7 @@ def _notebook_test(net: Net, model: nn.Module, loader: Any) -> int:
 PEERS: dict[str, Callable[[Task, Watch], None]] = {
     "thalweg": thalweg,
     "cohort": cohort,
+    "series": series,
     "vmap": vmap,
     "optuna": optuna,
     "dataloader": dataloader,

@@ -29,8 +29,10 @@ def main() -> None:
     header("cohort", **vars(options))
     for net in options.nets:
         compare(net, options)
-    if options.bfloat16 and "mish-bn" in options.nets:
+    if options.bfloat16:
         bfloat16(options)
+    if options.linear:
+        linear(options)
 
 
 def parse() -> argparse.Namespace:
@@ -46,6 +48,7 @@ def parse() -> argparse.Namespace:
     add("--data", metavar="FOLDER", help="folder with MNIST; else THALWEG_DATA, else a download")
     add("--no-exact", action="store_true", help="the quicker kernels too, which round otherwise")
     add("--bfloat16", action="store_true", help="mish-bn in bfloat16 beside float32")
+    add("--linear", metavar="K", type=int, help="so many members of lab-mlp, in groups of 64")
     add("--mkl", metavar="PATH", help="MKL's code path for all, as AVX2: MKL's on AMD processors")
     add("--quick", action="store_true", help="512 small digits instead of MNIST: checks plumbing")
     return parser.parse_args()
@@ -137,6 +140,34 @@ def bfloat16(options: argparse.Namespace) -> None:
         say("member and epoch", net="mish-bn", what=kind, members=common["members"],
             seconds=spread(seconds[kind]))  # fmt: skip
     say("aim", net="mish-bn", over="float32", aim=BFLOAT16, got=got, met=got["medians"] >= BFLOAT16)
+
+
+def linear(options: argparse.Namespace) -> None:
+    """Measure many members of lab-mlp, in groups of 64: the time of each, and the memory."""
+    many = options.linear
+    common: dict[str, Any] = {
+        "net": "lab-mlp",
+        "epochs": options.repetitions,
+        "threads": options.threads,
+        "folder": options.data,
+        "quick": options.quick,
+        "runtime": True,
+    }
+    few = min(64, many)
+    workers = {K: Worker(Task("series", members=K, **common)) for K in (few, many)}
+    answers: dict[int, list[dict[str, Any]]] = {K: [] for K in workers}
+    for _ in range(options.repetitions):
+        for K, worker in workers.items():
+            answers[K].append(worker())
+    for worker in workers.values():
+        worker.close()
+    each = {K: [answer["seconds"] / K for answer in found] for K, found in answers.items()}
+    for K, found in answers.items():
+        say("series", members=K, seconds=spread([answer["seconds"] for answer in found]),
+            seconds_a_member=spread(each[K]), peak_bytes=max(a["peak_bytes"] for a in found),
+            budget_bytes=found[0]["budget_bytes"])  # fmt: skip
+    got = ratio(each[many], each[few])
+    say("aim", what="linear", over=f"{few} members", aim=1.1, got=got, met=got["medians"] <= 1.1)
 
 
 def share(

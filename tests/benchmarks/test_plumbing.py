@@ -53,3 +53,17 @@ def test_perfect_fit_times_both_sides():
     assert aim["share"] == pytest.approx(
         aim["fast_seconds"]["median"] / aim["slow_seconds"], rel=1e-3
     )
+
+
+@pytest.mark.slow
+def test_cohort_measures_members_and_peers_and_many_in_groups():
+    options = ("--nets", "lab-mlp", "--members", "2", "4", "--repetitions", "2", "--linear", "70")
+    printed = lines("cohort.py", *options, "--peers", "dataloader", "vmap", "--no-exact")
+    whats = {line["what"] for line in printed if line["kind"] == "member and epoch"}
+    cohorts = {f"cohort {K}{how}" for K in (2, 4) for how in ("", ", not exact")}
+    assert whats == {"alone", "dataloader", "vmap", *cohorts}
+    series = {line["members"]: line for line in printed if line["kind"] == "series"}
+    assert set(series) == {64, 70}
+    assert all(line["peak_bytes"] <= line["budget_bytes"] for line in series.values())
+    (aim,) = (line for line in printed if line["kind"] == "aim")
+    assert aim["what"] == "linear"
