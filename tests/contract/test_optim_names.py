@@ -51,3 +51,9 @@ def test_nothing_goes_around_itself(wrapper: str) -> None:
 def test_there_is_one_average_to_evaluate_with() -> None:
     with pytest.raises(SpecError, match="ema around swa; expected one kind of average"):
         optim.build("ema", inner=optim.build("swa", inner=optim.build("sgd")))
+
+
+@pytest.mark.parametrize("wrapper", optim.wrappers())
+def test_optimizers_of_other_packages_stand_alone(wrapper: str) -> None:
+    with pytest.raises(SpecError, match=f"{wrapper} around Rprop of another package"):
+        optim.build(wrapper, inner=optim.build("torch.optim.Rprop"))

@@ -27,6 +27,7 @@ class _Average(Wrapper):
 
     def check(self) -> None:
         """Raise SpecError if there is an average inside: only one can be evaluated with."""
+        super().check()
         for rule in self.within():
             if isinstance(rule, _Average):
                 raise SpecError(f"{self.name} around {rule.name}", "one kind of average")

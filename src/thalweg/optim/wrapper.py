@@ -9,6 +9,7 @@ from torch import Tensor
 
 from thalweg.errors import SpecError
 from thalweg.optim.coefficients import Coefficients
+from thalweg.optim.foreign import ForeignRule
 from thalweg.optim.options import option
 from thalweg.optim.rule import Gradients, Parts, Rule, State
 
@@ -30,7 +31,13 @@ class Wrapper(Rule):
             yield rule
 
     def check(self) -> None:
-        """Raise SpecError if it goes around itself: they would share their slots."""
+        """Raise SpecError if it goes around itself, or around an optimizer of another package."""
+        if isinstance(self.inner, ForeignRule):
+            raise SpecError(
+                f"{self.name} around {self.inner.factory.__name__} of another package",
+                "a rule of thalweg's inside",
+                "thalweg optimizers lists them",
+            )
         if any(type(rule) is type(self) for rule in self.within()):
             raise SpecError(f"{self.name} around {self.name}", "each wrapper at most once")
 
