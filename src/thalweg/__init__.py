@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from thalweg.recipes import load_recipe
     from thalweg.spec import Spec
     from thalweg.store import RunFolder
-    from thalweg.study import Interrupted, load_run, resume, train
+    from thalweg.study import (
+        Interrupted,
+        Race,
+        Sweep,
+        load_race,
+        load_run,
+        load_sweep,
+        race,
+        resume,
+        sweep,
+        train,
+    )
 
 __version__ = "0.1.0"
 
@@ -37,6 +48,13 @@ __all__ = [  # noqa: RUF022
     "RunFolder",
     "Spec",
     "load_recipe",
+    # many at once
+    "sweep",
+    "load_sweep",
+    "Sweep",
+    "race",
+    "load_race",
+    "Race",
     # data
     "load_data",
     "Data",
@@ -67,6 +85,8 @@ _HOMES = {
     "Run": "engine",
     "RunFolder": "store",
     "Interrupted": "study", "load_run": "study", "resume": "study", "train": "study",
+    "Sweep": "study", "load_sweep": "study", "sweep": "study",
+    "Race": "study", "load_race": "study", "race": "study",
     "Spec": "spec",
     "load_recipe": "recipes",
 }  # fmt: skip

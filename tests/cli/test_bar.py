@@ -96,6 +96,6 @@ def test_the_bar_reads_no_tensor_between_two_drawings(monkeypatch: pytest.Monkey
         for step in range(1, 31):
             now += 0.01
             metrics = Spy(loss=torch.tensor([1.0]))
-            bar(Step(Clock(step, step / 23, step, step / 100), metrics, 0.1))
+            bar(Step(Clock(step, step / 23, step, step / 100), metrics, (0.1,)))
         bar(Finished(Clock(30, 30 / 23, 30, 0.3), "complete", {}))
     assert len(read) == 3

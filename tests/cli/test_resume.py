@@ -94,15 +94,15 @@ def _signal_after(monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Sig
     """Send a signal to this process when its training comes to a step."""
     from thalweg.engine import Cohort
 
-    original = Cohort.step
+    original = Cohort.move
 
-    def made(self: Cohort, batches: Any) -> Any:
-        outcome = original(self, batches)
+    def made(self: Cohort) -> Any:
+        rates = original(self)
         if self.updates == step:
             os.kill(os.getpid(), number)
-        return outcome
+        return rates
 
-    monkeypatch.setattr(Cohort, "step", made)
+    monkeypatch.setattr(Cohort, "move", made)
 
 
 def test_a_full_disk_loses_nothing(

@@ -19,7 +19,7 @@ from thalweg.cli.text import (
     typed,
 )
 from thalweg.spec import Spec
-from thalweg.store import GOES_ON, RunFolder, read_facts
+from thalweg.store import GOES_ON, DataFacts, RunFolder, read_facts
 
 SPLITS = ("running", "train", "val", "test")
 
@@ -69,19 +69,13 @@ def _lines(run: RunFolder, facts: Facts) -> Iterator[tuple[str, str]]:
     if run.tags:
         yield "tags", ", ".join(run.tags)
     yield "began", run.created[:19].replace("T", " ")
-    kind = f"{len(data.classes)} classes" if data.classes else "regression"
-    samples = ", ".join(f"{n:,} {split}" for split, n in data.samples.items())
-    normalised = normalisation(data.mean, data.std)
-    shape = "×".join(map(str, data.input_shape))
-    yield "data", f"{data.name}: {shape}, {kind}; {samples}"
-    if normalised:
-        yield "normalised", normalised
+    yield from told_data(data)
     own = f"; given in Python: {', '.join(run.info.own)}" if run.info.own else ""
     name = "its own" if "model" in run.info.own else spec.model.name
     yield "model", f"{name}, {run.parameters:,} parameters{own}"
     lr = facts["optimizer.lr"]
     yield "optimizer", spec.optimizer.name + (f", lr {lr:.4g}" if lr is not None else "")
-    if settings := _settings(spec):
+    if settings := told_settings(spec):
         yield "settings", settings
     here = run.environment
     on = f"torch {here.get('torch', '?')}, {here.get('threads', '?')} threads"
@@ -93,7 +87,18 @@ def _lines(run: RunFolder, facts: Facts) -> Iterator[tuple[str, str]]:
     yield from _next(run, facts)
 
 
-def _settings(spec: Spec) -> str:
+def told_data(data: DataFacts) -> Iterator[tuple[str, str]]:
+    """Yield what is said of data, each with its title."""
+    kind = f"{len(data.classes)} classes" if data.classes else "regression"
+    samples = ", ".join(f"{n:,} {split}" for split, n in data.samples.items())
+    normalised = normalisation(data.mean, data.std)
+    shape = "×".join(map(str, data.input_shape))
+    yield "data", f"{data.name}: {shape}, {kind}; {samples}"
+    if normalised:
+        yield "normalised", normalised
+
+
+def told_settings(spec: Spec) -> str:
     """Return the settings that are not the defaults, but for those that have their own line."""
     usual = dict(flat(Spec().model_dump(mode="json")))
     told = {"data.source", "model.name", "optimizer.name", "optimizer.lr"}
@@ -134,8 +139,8 @@ def _best(run: RunFolder) -> dict[str, Any] | None:
     if not file.exists():
         return None
     facts = read_facts(file)
-    value = facts["last"].get(run.spec.monitor)
-    return {"step": facts["updates"], "monitor": run.spec.monitor, "value": value and value[0]}
+    value = facts["members"][0]["last"].get(run.spec.monitor)
+    return {"step": facts["updates"], "monitor": run.spec.monitor, "value": value}
 
 
 def _next(run: RunFolder, facts: Facts) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""``thalweg recipes``: specs that reproduce published results."""
+"""``thalweg recipes``: specs that reproduce published results, of single runs and of sweeps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def add(commands: Commands) -> None:
             "thalweg recipes",
             "thalweg recipes perfect-fit",
             "thalweg recipes perfect-fit > mine.toml    # then: thalweg train --spec mine.toml",
+            "thalweg recipes lr-extremes > mine.toml    # then: thalweg sweep --spec mine.toml",
         ],
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="print this recipe's TOML")
@@ -34,4 +35,6 @@ def recipes(arguments: Namespace) -> int:
         print(room.recipe_text(arguments.name), end="")
     else:
         print_table(("recipe", "what it is"), room.recipes().items())
+        print()
+        print_table(("recipe of a sweep", "what it is"), room.sweep_recipes().items())
     return 0

@@ -1,8 +1,10 @@
-"""``thalweg resume``: go on with a run."""
+"""``thalweg resume``: go on with a run, or with a sweep."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from thalweg.cli.follow import add_told, check_told, follow
 from thalweg.cli.parser import Commands, Namespace
@@ -15,20 +17,21 @@ def add(commands: Commands, *, with_settings: bool) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "resume",
-        help="go on with a run that was interrupted, or longer",
+        help="go on with a run or a sweep that was interrupted, or with a run longer",
         description=(
             "Go on with a run that was interrupted or killed, from its last checkpoint, to\n"
             "the result that it would have had: the same bits on the same machine. Given\n"
-            "another length, a run that has ended goes on, too."
+            "another length, a run that has ended goes on, too. Sweeps go on likewise."
         ),
         usage="thalweg resume RUN [options]",
         examples=[
             "thalweg resume runs/digits_mlp_adam_20260728-101500",
             "thalweg resume first --epochs 20",
             "thalweg resume first --epochs 50 --patience 5 --monitor test_loss",
+            "thalweg resume runs/sweep",
         ],
     )
-    parser.add_argument("run", metavar="RUN", help="folder or name of a run")
+    parser.add_argument("run", metavar="RUN", help="folder or name of a run or a sweep")
     if with_settings:
         group = parser.add_argument_group("how long, counted from its beginning")
         for setting in _longer():
@@ -44,13 +47,27 @@ def resume(arguments: Namespace) -> int:
         ThalwegError: There is no such run, it is damaged, another process is writing to it, or it
             has ended.
     """
+    from thalweg.store import locate_series
     from thalweg.study import go_on
 
     check_told(arguments)
     given = vars(arguments)
     longer = {each.key: each.read(given[each.key]) for each in _longer() if each.key in given}
+    if (series := locate_series(arguments.run)) is not None:
+        return _resume_sweep(series, longer, arguments)
     run, events = go_on(arguments.run, **longer)
     return follow(run, events, arguments)
+
+
+def _resume_sweep(path: Path, longer: Mapping[str, Any], arguments: Namespace) -> int:
+    """Go on with a sweep, and tell what happens."""
+    from thalweg.cli.sweeping import follow_sweep, tell_plan
+    from thalweg.study import estimate, go_on_sweep
+
+    sweep, events = go_on_sweep(path, **longer)
+    plan = estimate(sweep.series)
+    tell_plan(sweep, plan, arguments)
+    return follow_sweep(sweep, events, plan, arguments)
 
 
 def _longer() -> list[Setting]:

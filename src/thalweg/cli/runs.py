@@ -19,7 +19,8 @@ def add(commands: Commands) -> None:
         description=(
             "List the runs below runs/ or $THALWEG_RUNS, by the time they began. Keys are\n"
             "those of the spec, of the last evaluation (test_accuracy, val_loss, …), and\n"
-            "name, state, tags, created, step, epoch, seconds, parameters."
+            "name, state, tags, created, step, epoch, seconds, parameters. Sweeps follow in a\n"
+            "table of their own, unless runs are filtered."
         ),
         usage="thalweg runs [--sort KEY] [--filter EXPR …] [options]\n"
         "       thalweg runs {rename,tag,move,delete} …",
@@ -55,26 +56,39 @@ def runs(arguments: Namespace) -> int:
         SpecError: A filter that cannot be read, or a key that no run has.
     """
     from thalweg.cli.listing import print_runs, select
+    from thalweg.cli.series import print_series, survey
     from thalweg.store import runs_root
 
     root = arguments.root or runs_root()
     chosen, complaints = select(
         root, arguments.filters, arguments.words, arguments.sort, reverse=arguments.reverse
     )
+    series, broken = ([], []) if arguments.filters else survey(root, arguments.words)
     if arguments.json:
         for facts in chosen:
             error = complaints.get(facts["folder"])
             wrong = {} if error is None else {"error": str(error)}
             print(json.dumps(facts | wrong, ensure_ascii=False))
+        for facts in series:
+            print(json.dumps(facts, ensure_ascii=False))
+        for each in broken:
+            told = {"kind": "series", "name": each.path.name, "state": "damaged"}
+            told |= {"folder": str(each.path.absolute()), "error": str(each.error)}
+            print(json.dumps(told, ensure_ascii=False))
         return 0
-    if not chosen:
+    if not chosen and not series and not broken:
         asked = arguments.filters or arguments.words
         print(f"no runs in {place(root)}" + (" of that sort" if asked else ""), file=sys.stderr)
         return 0
-    print_runs(chosen)
-    damaged = [facts for facts in chosen if facts["folder"] in complaints]
+    if chosen:
+        print_runs(chosen)
+    if series:
+        print("\n" * bool(chosen), end="")
+        print_series(series)
+    damaged = [(f["name"], complaints[f["folder"]]) for f in chosen if f["folder"] in complaints]
+    damaged += [(each.path.name, each.error) for each in broken]
     if damaged:
         print()
-    for facts in damaged:
-        print(f"{facts['name']} is damaged: {complaints[facts['folder']]}")
+    for name, error in damaged:
+        print(f"{name} is damaged: {error}")
     return 0

@@ -1,4 +1,4 @@
-"""``thalweg show``: what a run was and what became of it, or what sets runs apart."""
+"""``thalweg show``: what a run or a sweep was and came to, or what sets runs apart."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "show",
-        help="show a run, or compare several",
+        help="show a run or a sweep, or compare several runs",
         description=(
             "Show what a run was, how it ended, what it came to, its checkpoints and how to\n"
             "go on. Of several runs show side by side what differs in their specs, and what\n"
-            "they came to."
+            "they came to. Of a sweep show its table."
         ),
         usage="thalweg show RUN… [--plot [FILE]] [options]",
         examples=[
@@ -36,9 +36,12 @@ def add(commands: Commands) -> None:
             "thalweg show first --plot",
             "thalweg show first second --plot both.png --metric accuracy",
             "thalweg show first --json | jq .checkpoints",
+            "thalweg show runs/sweep",
         ],
     )
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="folders or names of runs")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="+", help="folders or names of runs, or one of a sweep"
+    )
     parser.add_argument(
         "--plot",
         metavar="FILE",
@@ -62,8 +65,10 @@ def show(arguments: Namespace) -> int:
     """
     from thalweg.cli.comparing import print_comparison
     from thalweg.cli.describing import everything, print_run
-    from thalweg.store import find_run
+    from thalweg.store import find_run, locate_series
 
+    if len(arguments.runs) == 1 and (path := locate_series(arguments.runs[0])) is not None:
+        return _show_sweep(path, arguments)
     file = arguments.plot
     if file not in {None, _DEFAULT} and file.suffix not in {".html", ".png"}:
         hint = "--plot goes last, or before another option"
@@ -82,6 +87,26 @@ def show(arguments: Namespace) -> int:
         print_comparison(runs)
     if file is not None:
         print(f"\npicture: {place(file)}")
+    return 0
+
+
+def _show_sweep(path: Path, arguments: Namespace) -> int:
+    """Show a sweep.
+
+    Raises:
+        ThalwegError: It is damaged, no sweep, or a picture is asked for.
+    """
+    from thalweg.cli.series import everything, print_sweep
+    from thalweg.store import SeriesFolder
+    from thalweg.study import load_sweep
+
+    if arguments.plot is not None:
+        raise SpecError(f"--plot for {place(path)}, a sweep", "a run", "the table is all there is")
+    sweep, folder = load_sweep(path), SeriesFolder.open(path)
+    if arguments.json:
+        print(json.dumps(everything(sweep, folder), ensure_ascii=False))
+    else:
+        print_sweep(sweep, folder)
     return 0
 
 

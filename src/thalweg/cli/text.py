@@ -61,6 +61,22 @@ def plural(n: float, noun: str) -> str:
     return f"{round(n, 2):,.10g} {noun}{'' if n == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Return a time as people say it.
+
+    Example:
+        >>> duration(0.2), duration(75), duration(7_380), duration(200_000)
+        ('1 s', '1 min 15 s', '2 h 3 min', '55 h 33 min')
+    """
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def place(path: Path) -> str:
     """Return a path as seen from here, if it is below.
 

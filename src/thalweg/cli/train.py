@@ -98,13 +98,18 @@ def read_spec(arguments: Namespace) -> Spec:
     if arguments.recipe is not None:
         spec = load_recipe(arguments.recipe)
     elif arguments.spec is not None:
-        spec = Spec.from_toml(_text(arguments.spec))
+        spec = Spec.from_toml(read_file(arguments.spec))
     if arguments.source is not None:
         spec = spec.override({"data": arguments.source})
     return read_settings(arguments, spec)
 
 
-def _text(file: Path) -> str:
+def read_file(file: Path) -> str:
+    """Return the text of a file that ``--spec`` names.
+
+    Raises:
+        SpecError: It cannot be read.
+    """
     try:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -69,6 +69,7 @@ class Group:
         data: Data of your own instead of the specs' sources: anything that `load_data` takes.
         loss: A callable (outputs, labels) → mean loss, instead of the specs'.
         metrics: Callables (outputs (K, batch, C), labels) → (K,) by name, instead of the specs'.
+        loaded: What other groups on this device have loaded; what is new is added to it.
 
     Attributes:
         cohort: The networks in training.
@@ -98,6 +99,7 @@ class Group:
         data: Any = None,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         metrics: Mapping[str, Metric] | None = None,
+        loaded: dict[DataSpec, Data] | None = None,
     ) -> None:
         first = specs[0]
         if first.threads is not None:
@@ -106,7 +108,7 @@ class Group:
             torch.set_num_threads(first.threads)
         self._model, self._data, self._first = model, data, first
         self._samples: dict[int, Data] = {}
-        self._loaded: dict[DataSpec, Data] = {}
+        self._loaded: dict[DataSpec, Data] = {} if loaded is None else loaded
         self._numbers = range(len(specs)) if numbers is None else numbers
         new = self._prepare(specs, self._numbers, begun or [(0, 0)] * len(specs))
         known, own = new.data[0], new.members[0]

@@ -11,6 +11,7 @@ from thalweg.store.find import (
     runs_root,
     survey_runs,
 )
+from thalweg.store.find_series import find_series, locate_series, survey_series
 from thalweg.store.folder import RunFolder
 from thalweg.store.info import GOES_ON, DataFacts, Info, new_info
 from thalweg.store.moving import delete_run, move_run
@@ -33,9 +34,11 @@ __all__ = [
     "differences",
     "environment",
     "find_run",
+    "find_series",
     "is_series",
     "list_runs",
     "locate_run",
+    "locate_series",
     "move_run",
     "new_info",
     "new_series_info",
@@ -46,6 +49,7 @@ __all__ = [
     "read_table",
     "runs_root",
     "survey_runs",
+    "survey_series",
     "write_checkpoint",
     "write_parquet",
 ]

@@ -61,6 +61,11 @@ def locate_run(name: str | Path) -> Path:
     if named:
         hint = f"name a folder: {', '.join(map(str, named))}"
         raise FileError(f"{str(name)!r}, the name of {len(named)} runs", "one of them", hint)
+    from thalweg.store.find_series import locate_series
+
+    if (series := locate_series(name)) is not None:
+        hint = f"thalweg show {series}; in Python thalweg.load_sweep has each network: .model(0)"
+        raise FileError(f"{str(name)!r}, which is a series of many runs", "one run", hint)
     known = [r.path.name if r.path.name == _slug(r.name) else r.name for r in runs]
     hint = nearest(str(name), known) if known else "see thalweg runs"
     what = "which is no run" if os.path.isdir(name) else "which does not exist"

@@ -1,21 +1,47 @@
 """Questions asked of runs, one file each."""
 
 from thalweg.study.evaluating import Evaluation, evaluate
+from thalweg.study.grid import half_decades
 from thalweg.study.inputs import read_images
+from thalweg.study.intervals import Interval, mean_interval, paired_interval
 from thalweg.study.network import load_network
+from thalweg.study.race import Race, begin_race, go_on_race, load_race, race
 from thalweg.study.resuming import go_on, load_run, resume
 from thalweg.study.signals import Interrupted
+from thalweg.study.size import Estimate, estimate
+from thalweg.study.standings import Curve, Standing, Trace
+from thalweg.study.sweeping import Row, Sweep, go_on_sweep, load_sweep, plan_sweep, sweep
 from thalweg.study.training import begin, train
 
 __all__ = [
+    "Curve",
+    "Estimate",
     "Evaluation",
     "Interrupted",
+    "Interval",
+    "Race",
+    "Row",
+    "Standing",
+    "Sweep",
+    "Trace",
     "begin",
+    "begin_race",
+    "estimate",
     "evaluate",
     "go_on",
+    "go_on_race",
+    "go_on_sweep",
+    "half_decades",
     "load_network",
+    "load_race",
     "load_run",
+    "load_sweep",
+    "mean_interval",
+    "paired_interval",
+    "plan_sweep",
+    "race",
     "read_images",
     "resume",
+    "sweep",
     "train",
 ]

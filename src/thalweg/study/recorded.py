@@ -87,11 +87,27 @@ def open_series(path: str | Path, **own: Any) -> tuple[SeriesFolder, Series]:
         FileError: There is none, or it is damaged.
         SpecError: What it was given in Python is missing.
     """
-    folder = SeriesFolder.open(Path(path))
+    folder, series = read_series(path, **own)
+    check_own(folder, own)
+    return folder, series
+
+
+def check_own(folder: SeriesFolder, own: Mapping[str, Any]) -> None:
+    """Check that what a series was given in Python is there again.
+
+    Raises:
+        SpecError: Something is missing.
+    """
     missing = sorted(set(folder.info.own) - own.keys())
     if missing:
         hint = f"in Python: {', '.join(f'{name}=…' for name in missing)}"
-        raise SpecError(f"{path}, whose {missing[0]} came from Python", "the same again", hint)
+        got = f"{folder.path}, whose {missing[0]} came from Python"
+        raise SpecError(got, "the same again", hint)
+
+
+def read_series(path: str | Path, **own: Any) -> tuple[SeriesFolder, Series]:
+    """Bring a series back as `open_series` does, without asking for what came from Python."""
+    folder = SeriesFolder.open(Path(path))
     homes = short_keys()
     points = [
         Point(folder.spec.override(each.changes, homes), each.changes, each.setting)
@@ -265,10 +281,20 @@ def results_table(series: Series) -> dict[str, list[Any]]:
     }
     axes = dict.fromkeys(key for point in series.points for key in point.setting)
     for key in axes:
-        columns[key] = [series.points[r.number].setting.get(key) for r in results]
+        columns[axis_column(key)] = [series.points[r.number].setting.get(key) for r in results]
     for name in dict.fromkeys(name for r in results for name in r.metrics):
         columns[name] = [r.metrics.get(name) for r in results]
     return columns
+
+
+def axis_column(key: str) -> str:
+    """Return the column of a setting: its key, unless a fact is called so.
+
+    Example:
+        >>> axis_column("lr"), axis_column("steps")
+        ('lr', 'over_steps')
+    """
+    return f"over_{key}" if key in FACTS else key
 
 
 def _restore_results(series: Series, folder: SeriesFolder) -> None:
@@ -276,7 +302,7 @@ def _restore_results(series: Series, folder: SeriesFolder) -> None:
     columns = folder.results()
     if not columns:
         return
-    axes = {key for point in series.points for key in point.setting}
+    axes = {axis_column(key) for point in series.points for key in point.setting}
     metrics = [name for name in columns if name not in {*FACTS, "seed", *axes}]
     try:
         for row, number in enumerate(columns["number"]):

@@ -23,17 +23,19 @@ from thalweg.store import (
     differences,
     environment,
     find_run,
+    locate_series,
     read_checkpoint,
 )
 from thalweg.study.record import columns_of
+from thalweg.study.sweeping import Sweep, go_on_sweep
 from thalweg.study.training import check_logs, fingerprint, record
 
 LONGER = ("epochs", "steps", "max_seconds", "until", "patience", "monitor")
 """Settings that may change when a run goes on."""
 
 
-def resume(run: str | Path, **own: Any) -> Run:
-    """Go on with a run, to the result that it would have had uninterrupted, bit for bit.
+def resume(run: str | Path, **own: Any) -> Run | Sweep:
+    """Go on with a run or a sweep, to the result that it would have had uninterrupted, bit for bit.
 
     Args:
         run: Its folder, or its name in the folder of runs.
@@ -43,7 +45,7 @@ def resume(run: str | Path, **own: Any) -> Run:
             the new length for its own.
 
     Returns:
-        The finished run.
+        The finished run, or the finished sweep.
 
     Raises:
         ThalwegError: There is no such run, it is damaged, another process is writing to it, it has
@@ -56,7 +58,10 @@ def resume(run: str | Path, **own: Any) -> Run:
         >>> resume(run.folder, steps=30).history.steps["step"][-1]
         30
     """
-    resumed, events = go_on(run, **own)
+    resumed: Run | Sweep
+    events: Iterator[Any]
+    series = locate_series(run)
+    resumed, events = go_on(run, **own) if series is None else go_on_sweep(series, **own)
     for _ in events:
         pass
     return resumed

@@ -8,10 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from thalweg.data import Data
 from thalweg.engine import Evaluated, Event, Group, History, Step
 from thalweg.engine.events import Reason
 from thalweg.engine.partition import partition
 from thalweg.errors import SpecError
+from thalweg.spec import DataSpec
 from thalweg.study.grid import Point
 
 
@@ -83,14 +85,24 @@ class Series:
         self.histories = [History(by_member=True) for _ in self.groups]
         self.group: Group | None = None
         self.shares: dict[int, float] = {}
+        self.loaded: dict[DataSpec, Data] = {}
+        self.device = ""
 
     def begin(self, index: int) -> Group:
         """Build a group, to be trained next."""
+        self.group = self.build(index)
+        self.shares = dict.fromkeys(self.groups[index], 0.0)
+        return self.group
+
+    def build(self, index: int) -> Group:
+        """Return a group; what its data have in common with the last one's is not loaded again."""
         numbers = self.groups[index]
         specs = [self.points[number].spec for number in numbers]
-        self.group = Group(specs, numbers=numbers, **self.own)
-        self.shares = dict.fromkeys(numbers, 0.0)
-        return self.group
+        kept, device = {spec.data for spec in specs}, specs[0].device
+        before = self.loaded if device == self.device else {}
+        self.loaded = {asked: data for asked, data in before.items() if asked in kept}
+        self.device = device
+        return Group(specs, numbers=numbers, loaded=self.loaded, **self.own)
 
     def is_over(self, index: int) -> bool:
         """Tell whether all members of a group are over."""

@@ -9,12 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor, nn
 
 from thalweg.engine import Event
-from thalweg.errors import SpecError, ThalwegError, nearest
+from thalweg.engine.history import CLOCK
+from thalweg.errors import FileError, SpecError, ThalwegError, nearest
 from thalweg.spec import Spec
-from thalweg.store import SeriesFolder
+from thalweg.store import SeriesFolder, find_series
 from thalweg.study.grid import Axes, grid
 from thalweg.study.intervals import Interval, mean_interval
-from thalweg.study.recorded import begin_series, go_on_series, open_series, results_table
+from thalweg.study.recorded import (
+    begin_series,
+    check_own,
+    go_on_series,
+    read_series,
+    results_table,
+)
 from thalweg.study.series import Series
 from thalweg.study.size import largest_group
 from thalweg.study.training import settle
@@ -50,12 +57,29 @@ class Sweep:
         results = self.series.results.values()
         return list(dict.fromkeys(name for result in results for name in result.metrics))
 
-    def table(self) -> list[Row]:
-        """Return a row for each setting, over its seeds, in the order of the grid."""
+    def table(self, epoch: float | None = None) -> list[Row]:
+        """Return a row for each setting, over its seeds, in the order of the grid.
+
+        Args:
+            epoch: Take the evaluation after so many epochs, for those that came so far; each
+                member's last one if None.
+        """
         numbers: dict[str, list[int]] = {}
         for number, point in enumerate(self.series.points):
             numbers.setdefault(repr(dict(point.setting)), []).append(number)
-        return [Row.of(self.series, own, self.metrics) for own in numbers.values()]
+        return [Row.of(self.series, own, epoch) for own in numbers.values()]
+
+    def course(self, number: int) -> dict[str, list[Any]]:
+        """Return what a member said by evaluation, as columns; see `History`.
+
+        Args:
+            number: Its place in the grid.
+
+        Raises:
+            SpecError: There is no such member, or it is not over.
+        """
+        self._check(number)
+        return course(self.series, number)
 
     def best(self, metric: str) -> Row:
         """Return the setting whose mean is the best, among those that never diverged.
@@ -94,11 +118,18 @@ class Sweep:
             number: Its place in the grid, as in the column ``number`` of the results.
 
         Raises:
-            SpecError: There is no such member, or it is not over.
+            SpecError: There is no such member, it is not over, or what the sweep was given in
+                Python is missing.
         """
+        self._check(number)
+        if self.folder is not None:
+            check_own(SeriesFolder.open(self.folder), self.series.own)
+        return self.series.network(number)
+
+    def _check(self, number: int) -> None:
+        """Check that a member is over."""
         if number not in self.series.weights:
             raise SpecError(f"member {number}", f"one of {len(self.series.weights)} that are over")
-        return self.series.network(number)
 
 
 class Row:
@@ -110,6 +141,7 @@ class Row:
         diverged: How many of them diverged.
         means: Mean and interval of each metric over those that did not.
         seconds: Mean share of the time of training.
+        over: How many of them are over.
     """
 
     def __init__(
@@ -119,23 +151,49 @@ class Row:
         diverged: int,
         means: Mapping[str, Interval],
         seconds: float,
+        over: int,
     ) -> None:
         self.setting, self.numbers, self.diverged = setting, list(numbers), diverged
-        self.means, self.seconds = means, seconds
+        self.means, self.seconds, self.over = means, seconds, over
 
     @classmethod
-    def of(cls, series: Series, numbers: Sequence[int], metrics: Sequence[str]) -> Row:
-        """Return the row of some members that have one setting."""
+    def of(cls, series: Series, numbers: Sequence[int], epoch: float | None = None) -> Row:
+        """Return the row of some members that have one setting, at their ends or after an epoch."""
         results = [series.results[n] for n in numbers if n in series.results]
-        good = [result.metrics for result in results if not result.diverged]
-        values = {name: [m[name] for m in good if name in m] for name in metrics}
+        values: dict[str, list[float]] = {}
+        for result in results:
+            if not result.diverged:
+                told = result.metrics if epoch is None else _after(series, result.number, epoch)
+                for name, value in told.items():
+                    values.setdefault(name, []).append(value)
         return cls(
             series.points[numbers[0]].setting,
             numbers,
             sum(result.diverged for result in results),
-            {name: mean_interval(own) for name, own in values.items() if own},
+            {name: mean_interval(own) for name, own in values.items()},
             sum(result.seconds for result in results) / max(1, len(results)),
+            len(results),
         )
+
+
+def course(series: Series, number: int) -> dict[str, list[Any]]:
+    """Return what a member of a series said by evaluation, as columns."""
+    (index,) = (i for i, numbers in enumerate(series.groups) if number in numbers)
+    columns = series.histories[index].epochs
+    rows = [row for row, member in enumerate(columns["member"]) if member == number]
+    return {
+        name: [values[row] for row in rows] for name, values in columns.items() if name != "member"
+    }
+
+
+def _after(series: Series, number: int, epoch: float) -> dict[str, float]:
+    """Return what was measured of a member after so many epochs."""
+    columns = course(series, number)
+    if epoch not in columns["epoch"]:
+        return {}
+    row = columns["epoch"].index(epoch)
+    found = {name: values[row] for name, values in columns.items() if name not in CLOCK}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def sign_of(metric: str) -> float:
@@ -198,8 +256,7 @@ def sweep(
         {'lr': 0.01}
     """
     base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
-    points = grid(base, over, seeds, shared_order=order == "shared")
-    series = Series(points, own=own, largest=largest_group(points, own, memory))
+    series = plan_sweep(base, over, seeds, order=order, memory=memory, own=own)
     folder: SeriesFolder | None = None
     events: Iterator[tuple[int, Event]] = series.events()
     if out is not False:
@@ -209,32 +266,83 @@ def sweep(
     return Sweep(series, base, folder.path if folder else None)
 
 
-def load_sweep(path: str | Path, **own: Any) -> Sweep:
+def plan_sweep(
+    base: Spec,
+    over: Axes | Sequence[Mapping[str, Any]],
+    seeds: int | Sequence[int] = 1,
+    *,
+    order: Literal["shared", "own"] = "shared",
+    memory: float | None = None,
+    own: Mapping[str, Any] | None = None,
+) -> Series:
+    """Return the series of a sweep, not begun yet; the arguments are those of `sweep`.
+
+    Args:
+        base: The spec that the members differ from.
+        over: What varies.
+        seeds: How many seeds of each setting, or which.
+        order: Whether all see the samples in one order.
+        memory: Bytes that the members may take at a time.
+        own: What was given in Python rather than named.
+
+    Raises:
+        ThalwegError: A setting does not exist, does not fit, or there is no memory for it.
+
+    Example:
+        >>> len(plan_sweep(Spec(), {"lr": [0.1, 1.0]}, seeds=3).points)
+        6
+    """
+    if order not in {"shared", "own"}:
+        raise SpecError(f"order={order!r}", "shared or own")
+    points, own = grid(base, over, seeds, shared_order=order == "shared"), own or {}
+    return Series(points, own=own, largest=largest_group(points, own, memory))
+
+
+def load_sweep(sweep: str | Path, **own: Any) -> Sweep:
     """Bring a sweep back from its folder.
 
     Args:
-        path: Its folder.
-        **own: What it was given in Python rather than by name.
+        sweep: Its folder, or its name in the folder of runs.
+        **own: What it was given in Python rather than by name; without it, there are the results,
+            and no `Sweep.model`.
 
     Raises:
-        ThalwegError: There is none, it is damaged, or what it was given is missing.
+        ThalwegError: There is none, it is no sweep, or it is damaged.
     """
-    folder, series = open_series(path, **own)
+    folder, series = read_series(_sweep_folder(sweep), **own)
     return Sweep(series, folder.spec, folder.path)
 
 
-def resume_sweep(path: str | Path, **own: Any) -> Sweep:
-    """Go on with a sweep that was interrupted, to the results that it would have had.
-
-    Args:
-        path: Its folder.
-        **own: What it was given in Python rather than by name.
+def go_on_sweep(sweep: str | Path, **own: Any) -> tuple[Sweep, Iterator[tuple[int, Event]]]:
+    """Bring a sweep back to where it was, and return it with the events to come.
 
     Raises:
-        ThalwegError: There is none, it is damaged, or another process is writing to it.
-        Interrupted: Ctrl-C or SIGTERM came; the sweep is saved.
+        ThalwegError: There is none, it is no sweep, damaged, or complete, or another process is
+            writing to it.
     """
+    path = _sweep_folder(sweep, incomplete=True)
+    if other := own.keys() - {"model", "data", "loss", "metrics"}:
+        got = f"{min(other)}=… for the sweep {path}"
+        raise SpecError(got, "its own settings", "only a run can become longer")
     folder, series, events = go_on_series(path, **own)
-    for _ in events:
-        pass
-    return Sweep(series, folder.spec, folder.path)
+    return Sweep(series, folder.spec, folder.path), events
+
+
+def _sweep_folder(sweep: str | Path, *, incomplete: bool = False) -> Path:
+    """Return the folder of a sweep.
+
+    Raises:
+        FileError: There is none, or it is damaged.
+        SpecError: It is another kind of series, or has ended where it must not have.
+    """
+    folder = find_series(sweep)
+    kind, state = folder.info.kind, folder.info.state
+    if kind != "sweep":
+        raise SpecError(f"{folder.path}, which is a {kind}", "a sweep")
+    if incomplete and state == "running":
+        got = f"{folder.path}, which another process is writing"
+        raise FileError(got, "a sweep that nobody writes")
+    if incomplete and state == "complete":
+        got = f"{folder.path}, which has ended ({state})"
+        raise SpecError(got, "a sweep that was interrupted", f"thalweg show {folder.path}")
+    return folder.path
