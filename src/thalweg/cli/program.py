@@ -16,6 +16,7 @@ from thalweg.cli import (
     model,
     optimizers,
     predict,
+    race,
     recipes,
     report,
     resume,
@@ -31,7 +32,14 @@ from thalweg.errors import SpecError, ThalwegError
 DONE, FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 """Exit codes; the last two are a shell's for SIGINT and SIGPIPE."""
 
-_SETTABLE = {"train": train, "sweep": sweep, "resume": resume, "data": data, "model": model}
+_SETTABLE = {
+    "train": train,
+    "sweep": sweep,
+    "race": race,
+    "resume": resume,
+    "data": data,
+    "model": model,
+}
 """Commands whose options come from the spec and the registries."""
 
 
@@ -51,13 +59,14 @@ def build(command: str | None = None) -> Parser:
             "thalweg train mnist --model lab-mlp --optimizer adam --lr 1e-3",
             "thalweg train --recipe perfect-fit",
             "thalweg sweep digits --over lr=1e-3..1 --seeds 3",
+            "thalweg race digits --optimizers sgd,momentum,adam",
             "thalweg runs",
             "thalweg COMMAND --help",
         ],
     )
     parser.add_argument("--version", action="version", version=f"thalweg {__version__}")
     commands = parser.commands()
-    for name in ("train", "sweep", "resume"):
+    for name in ("train", "sweep", "race", "resume"):
         _SETTABLE[name].add(commands, with_settings=command in {None, name})
     for each in (runs, show, report, evaluate, predict, export):
         each.add(commands)

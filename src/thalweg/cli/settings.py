@@ -82,16 +82,19 @@ def settings() -> Iterator[Setting]:
     yield from _fields(Spec, "run", skip=tuple(SECTIONS))
 
 
-def add_settings(parser: Parser, *sections: str) -> None:
+def add_settings(parser: Parser, *sections: str, skip: Collection[str] = ()) -> None:
     """Add the options of the settings to a parser, those of each section in a group.
 
     Args:
         parser: The parser.
         sections: Only these sections, and without the names of their things.
+        skip: Keys of settings that have no option here.
     """
     groups: dict[str, Any] = {}
     for setting in settings():
         if sections and (setting.section not in sections or setting.key in sections):
+            continue
+        if setting.key in skip:
             continue
         if setting.section not in groups:
             groups[setting.section] = parser.add_argument_group(setting.section)

@@ -11,6 +11,9 @@ from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
+_listening: list[Stop] = []
+"""Who listens already: what goes on within is told of the same signal."""
+
 
 @dataclass
 class Stop:
@@ -43,8 +46,8 @@ def stop_on_signals() -> Iterator[Stop]:
     A signal that is ignored stays so, as Ctrl-C in a job in the background. Outside the main
     thread, where Python lets nobody listen, all signals stay as they are.
     """
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
+    stop = _listening[-1] if _listening else Stop()
+    if _listening or threading.current_thread() is not threading.main_thread():
         yield stop
         return
     before = {each: signal.getsignal(each) for each in SIGNALS}
@@ -60,7 +63,9 @@ def stop_on_signals() -> Iterator[Stop]:
 
     for each in before:
         signal.signal(each, note)
+    _listening.append(stop)
     try:
         yield stop
     finally:
+        _listening.remove(stop)
         _restore()

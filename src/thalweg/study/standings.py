@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, isfinite, nan
+from itertools import combinations
+from math import inf, isfinite, nan, sqrt
+from statistics import fmean, stdev
 from typing import Literal
 
+from scipy.stats import t as student
+
 from thalweg.engine.stop import Condition, lower_is_better
-from thalweg.study.intervals import Interval, mean_interval, paired_interval
+from thalweg.study.intervals import LEVEL, Interval, mean_interval, paired_interval
 
 Cost = Literal["epochs", "gradients", "seconds"]
 COSTS: tuple[Cost, ...] = ("epochs", "gradients", "seconds")
@@ -20,7 +24,8 @@ class Trace:
 
     Args:
         seed: Its seed.
-        costs: What it had cost: passes, gradient evaluations, and seconds as if it were alone.
+        costs: What it had cost: passes; gradient evaluations, in batches of one size for all; and
+            seconds as if it were alone.
         values: What was measured, by metric; each as long as the costs.
         diverged: Whether it ended by a loss that is no number.
     """
@@ -37,7 +42,7 @@ class Trace:
 
     def reaches(self, target: Condition, cost: Cost) -> float:
         """Return what it cost until the target was reached first; infinite if it never was."""
-        for spent, value in zip(self.costs[cost], self.values[target.metric], strict=True):
+        for spent, value in zip(self.costs[cost], self.values.get(target.metric, ()), strict=False):
             if target.holds({target.metric: value}):
                 return spent
         return inf
@@ -66,12 +71,14 @@ class Standing:
 
     Args:
         contestant: Its name.
-        value: The metric, over the seeds that did not diverge; None if all did.
-        behind: How much worse than the best it was, seed by seed; None for the best, or where
-            there are no pairs.
+        value: The metric, over the seeds that did not diverge; None if there is none.
+        behind: How much worse than the best it was, seed by seed, with the interval of this one
+            comparison; None for the best, or where there are no pairs.
         diverged: Seeds that diverged.
         to_target: Mean cost until the target; None unless all seeds reached it.
         reached: Seeds that reached the target.
+        p: How often chance alone would put as large a gap between these two, corrected for all
+            the comparisons; 0 if it diverged on more seeds than the best; None for the best.
     """
 
     contestant: str
@@ -80,12 +87,12 @@ class Standing:
     diverged: int
     to_target: Interval | None
     reached: int
+    p: float | None = None
 
     @property
     def is_behind(self) -> bool:
-        """Whether it was worse than the best beyond doubt, or diverged."""
-        worse = self.behind is not None and self.behind.low > 0
-        return self.value is None or self.diverged > 0 or worse
+        """Whether it was worse than the best beyond doubt, or diverged more often."""
+        return self.p is not None and self.p <= 1 - LEVEL
 
 
 Traces = Mapping[str, Sequence[Trace]]
@@ -130,8 +137,48 @@ def common_target(traces: Traces, metric: str) -> Condition:
     return Condition(metric, "<=" if lower_is_better(metric) else ">=", bound)
 
 
+def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the two-sided p-value of Student's test on pairs: how often chance does as much.
+
+    Where all differences are the same, Student's test says nothing; then it is how often all of
+    them fall on one side by chance, 2^(1 − n). It is 1 if they are 0, or if there is one pair.
+
+    Example:
+        >>> round(paired_p([3.0, 4.0, 5.0], [2.0, 2.0, 2.0]), 4), paired_p([1.0, 2.0], [0.0, 1.0])
+        (0.0742, 0.5)
+    """
+    gaps = [x - y for x, y in zip(a, b, strict=True)]
+    n, mean = len(gaps), fmean(gaps) if gaps else 0.0
+    if n < 2 or mean == 0:
+        return 1.0
+    spread = stdev(gaps) / sqrt(n)
+    if spread <= 1e-9 * abs(mean):
+        return float(2.0 ** (1 - n))
+    return float(2 * student.sf(abs(mean) / spread, n - 1))
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number (Holm 1979).
+
+    To call significant what is at most 0.05 then errs anywhere among them in 5 % of cases at most,
+    however they depend on one another.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    corrected, least = [0.0] * len(ps), 0.0
+    for rank, place in enumerate(sorted(range(len(ps)), key=lambda each: ps[each])):
+        least = max(least, min(1.0, (len(ps) - rank) * ps[place]))
+        corrected[place] = least
+    return corrected
+
+
 def standings(traces: Traces, metric: str, cost: Cost, target: Condition) -> list[Standing]:
     """Return how the contestants did at the cost that all of them came to, the best first.
+
+    Who is best is not known beforehand: a comparison with the best is one among those of all pairs,
+    and corrected for as many (`holm`).
 
     Args:
         traces: Their runs.
@@ -145,47 +192,59 @@ def standings(traces: Traces, metric: str, cost: Cost, target: Condition) -> lis
     finite = {name: [v for v in own.values() if isfinite(v)] for name, own in values.items()}
     lost = {name: sum(trace.diverged for trace in own) for name, own in traces.items()}
 
-    def rank(name: str) -> tuple[int, float]:  # who diverges on some seeds goes behind
-        return lost[name], -sign * mean_interval(finite[name]).mean if finite[name] else inf
+    def rank(name: str) -> tuple[bool, int, float]:  # who diverges on some seeds goes behind
+        none = not finite[name]
+        return none, lost[name], inf if none else -sign * mean_interval(finite[name]).mean
+
+    def pairs(one: str, other: str) -> tuple[list[float], list[float]]:
+        """Return how good two were, on the seeds that neither lost."""
+        both = [
+            (sign * a, sign * b)
+            for seed, a in values[one].items()
+            if isfinite(a) and isfinite(b := values[other].get(seed, nan))
+        ]
+        return [a for a, _ in both], [b for _, b in both]
 
     ranked = sorted(traces, key=rank)
     best, found = ranked[0], list[Standing]()
+    tested = [(a, b) for a, b in combinations(ranked, 2) if finite[a] and finite[b]]
+    corrected = dict(zip(tested, holm([paired_p(*pairs(a, b)) for a, b in tested]), strict=True))
     for name in ranked:
-        good = finite[name]
-        pairs = [
-            (values[best][seed], value)
-            for seed, value in values[name].items()
-            if isfinite(value) and isfinite(values[best].get(seed, nan))
-        ]
+        good, (ours, theirs) = finite[name], pairs(best, name)
         costs = [trace.reaches(target, cost) for trace in traces[name]]
         reached = [each for each in costs if isfinite(each)]
-        behind = None
-        if name != best and pairs:
-            behind = paired_interval([sign * a for a, _ in pairs], [sign * b for _, b in pairs])
+        behind = paired_interval(ours, theirs) if ours and name != best else None
+        p = None
+        if name != best:
+            worse = behind is not None and behind.mean > 0
+            p = corrected[best, name] if worse else 1.0
+            p = 0.0 if lost[name] > lost[best] else p
         found.append(
             Standing(
                 name,
                 mean_interval(good) if good else None,
                 behind,
                 lost[name],
-                mean_interval(reached) if len(reached) == len(costs) else None,
+                mean_interval(reached) if reached and len(reached) == len(costs) else None,
                 len(reached),
+                p,
             )
         )
     return found
 
 
-def verdict(found: Sequence[Standing], *, tuned: bool) -> str:
+def verdict(found: Sequence[Standing], *, tuned: bool, at_edge: Sequence[str] = ()) -> str:
     """Return who won, in a sentence; or that one cannot tell.
 
     Args:
         found: The standings, the best first.
         tuned: Whether each contestant was tuned.
+        at_edge: Those whose best learning rate is still at the edge of what was tried.
 
     Example:
-        >>> a = Standing("a", Interval(0.9, 0.01, 5), None, 0, None, 0)
-        >>> b = Standing("b", Interval(0.8, 0.01, 5), Interval(0.1, 0.02, 5), 0, None, 0)
-        >>> c = Standing("c", Interval(0.89, 0.01, 5), Interval(0.01, 0.02, 5), 0, None, 0)
+        >>> a = Standing("a", Interval(0.9, 0.01, 5), None, 0, None, 5)
+        >>> b = Standing("b", Interval(0.8, 0.01, 5), Interval(0.1, 0.02, 5), 0, None, 0, 0.001)
+        >>> c = Standing("c", Interval(0.89, 0.01, 5), Interval(0.01, 0.02, 5), 0, None, 0, 0.6)
         >>> verdict([a, b], tuned=True)
         'a is the best'
         >>> verdict([a, c, b], tuned=True)
@@ -193,6 +252,10 @@ def verdict(found: Sequence[Standing], *, tuned: bool) -> str:
         >>> verdict([a, b], tuned=False)
         'no verdict: the learning rates were not tuned'
     """
+    if at_edge:
+        many = len(at_edge) > 1
+        what = f"learning rate{'s' if many else ''} of {_list(at_edge)}"
+        return f"no verdict: the best {what} {'are' if many else 'is'} at the edge of those tried"
     if not tuned:
         return "no verdict: the learning rates were not tuned"
     if found[0].value is None:
@@ -229,7 +292,7 @@ def profile(traces: Traces, targets: Sequence[Condition], cost: Cost) -> dict[st
             least = min(costs.values())
             if isfinite(least):
                 for name, spent in costs.items():
-                    ratios[name].append(spent / least if least > 0 else 1.0)
+                    ratios[name].append(1.0 if spent == least else spent / least if least else inf)
     return {name: sorted(own) for name, own in ratios.items()}
 
 

@@ -15,7 +15,8 @@ LATER = 2
 """Learning rates of each further round."""
 
 ROUNDS = 8
-"""Rounds at most; a contestant whose best is still at the edge then is not tuned."""
+"""Rounds at most; a contestant whose best is still at the edge then is not tuned, unless every
+learning rate diverged."""
 
 
 @dataclass
@@ -47,8 +48,17 @@ class Ladder:
 
     @property
     def best(self) -> int:
-        """The place with the highest score; of equal ones the lowest."""
-        return max(sorted(self.scores), key=lambda place: self.scores[place])
+        """The place with the highest score; of equal ones the middle one.
+
+        Where the lowest rates score alike they hardly move the network: of equal ones that reach
+        to the lowest, or to the highest, it is the highest, and the lowest if all diverged.
+        """
+        top = max(self.scores.values())
+        equal = sorted(place for place, score in self.scores.items() if score == top)
+        low, high = min(self.scores), max(self.scores)
+        if top == float("-inf"):
+            return low
+        return equal[-1] if equal[0] == low or equal[-1] == high else equal[len(equal) // 2]
 
     @property
     def lr(self) -> float:
@@ -56,10 +66,15 @@ class Ladder:
         return half_decade(self.best)
 
     @property
+    def all_diverged(self) -> bool:
+        """Whether no learning rate that was tried came to its end on every seed."""
+        return max(self.scores.values()) == float("-inf")
+
+    @property
     def at_edge(self) -> bool:
         """Whether the best is the lowest or the highest that was tried, or all diverged."""
         ends = {min(self.scores), max(self.scores)}
-        return self.best in ends or self.scores[self.best] == float("-inf")
+        return self.best in ends or self.all_diverged
 
     def propose(self) -> list[int]:
         """Return the places to try next."""
@@ -67,7 +82,7 @@ class Ladder:
             half = FIRST // 2
             return list(range(self.centre - half, self.centre + half + 1))
         low, high = min(self.scores), max(self.scores)
-        if self.scores[self.best] == float("-inf") or self.best == low:
+        if self.all_diverged or self.best == low:
             return list(range(low - LATER, low))
         if self.best == high:
             return list(range(high + 1, high + 1 + LATER))
@@ -82,7 +97,12 @@ def goes_on(ladders: Iterable[Ladder], rounds: int) -> bool:
 def mean_scores(
     places: Sequence[tuple[str, int]], scores: Sequence[float]
 ) -> Mapping[tuple[str, int], float]:
-    """Return the mean score over the seeds of each contestant and place."""
+    """Return the mean score over the seeds of each contestant and place; −∞ is one lost seed.
+
+    Example:
+        >>> mean_scores([("sgd", 0), ("sgd", 0)], [0.5, 1.0])
+        {('sgd', 0): 0.75}
+    """
     found: dict[tuple[str, int], list[float]] = {}
     for key, score in zip(places, scores, strict=True):
         found.setdefault(key, []).append(score)
