@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from thalweg.cli.sweep_table import interval_text
 from thalweg.cli.table import print_table
-from thalweg.cli.text import duration, metric, number, plural
+from thalweg.cli.text import duration, metric, number, place, plural, typed
 
 if TYPE_CHECKING:
     from thalweg.study import Interval, Race, Standing
@@ -31,6 +31,53 @@ def print_race(race: Race) -> None:
     print_notes(race)
     print_tuning(race)
     print_verdict(race)
+
+
+def print_race_folder(race: Race) -> None:
+    """Print what a race was, how it stands, and what it came to or how to go on."""
+    lines = dict(_lines(race))
+    width = max(map(len, lines)) + 2
+    for title, text in lines.items():
+        print(f"{title:{width}}{text}")
+    print()
+    if race.info.state == "complete":
+        print_race(race)
+    else:
+        print_tuning(race)
+        if not race.info.tune:
+            print("a race that is not tuned has no verdict")
+
+
+def race_folder_facts(race: Race) -> dict[str, Any]:
+    """Return all that is known of a race, as JSON has it."""
+    whole = race.info.state == "complete"
+    found = race.info.model_dump(mode="json") | {"kind": "race", "folder": str(race.folder)}
+    found |= {"spec": race.base.model_dump(mode="json"), "trials": tuning_facts(race)}
+    return found | (facts(race) if whole else {"verdict": None})
+
+
+def _lines(race: Race) -> Iterator[tuple[str, str]]:
+    """Yield what is said of a race, each with its title."""
+    from thalweg.cli.describing import told_data, told_settings
+
+    info, folder = race.info, race.folder
+    assert folder is not None
+    yield "race", info.name
+    yield "state", info.state
+    yield "folder", place(folder)
+    if info.tags:
+        yield "tags", ", ".join(info.tags)
+    yield "began", info.created[:19].replace("T", " ")
+    yield from told_data(info.data)
+    own = f"; given in Python: {', '.join(info.own)}" if info.own else ""
+    yield "model", f"{'its own' if 'model' in info.own else race.base.model.name}{own}"
+    if settings := told_settings(race.base):
+        yield "settings", settings
+    yield "contestants", ", ".join(race.contestants)
+    yield "seeds", ", ".join(map(str, info.seeds))
+    yield "order", "shared by all" if info.order == "shared" else "each seed's own"
+    if info.state != "complete":
+        yield "to go on", f"thalweg resume {typed(folder)}"
 
 
 def print_verdict(race: Race) -> None:

@@ -17,11 +17,11 @@ def add(commands: Commands, *, with_settings: bool) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "resume",
-        help="go on with a run or a sweep that was interrupted, or with a run longer",
+        help="go on with a run, sweep or race that was interrupted, or with a run longer",
         description=(
             "Go on with a run that was interrupted or killed, from its last checkpoint, to\n"
             "the result that it would have had: the same bits on the same machine. Given\n"
-            "another length, a run that has ended goes on, too. Sweeps go on likewise."
+            "another length, a run that has ended goes on, too. Sweeps and races go on likewise."
         ),
         usage="thalweg resume RUN [options]",
         examples=[
@@ -31,7 +31,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
             "thalweg resume runs/sweep",
         ],
     )
-    parser.add_argument("run", metavar="RUN", help="folder or name of a run or a sweep")
+    parser.add_argument("run", metavar="RUN", help="folder or name of a run, sweep or race")
     if with_settings:
         group = parser.add_argument_group("how long, counted from its beginning")
         for setting in _longer():
@@ -48,11 +48,14 @@ def resume(arguments: Namespace) -> int:
             has ended.
     """
     from thalweg.store import locate_series
+    from thalweg.store.race import locate_race
     from thalweg.study import go_on
 
     check_told(arguments)
     given = vars(arguments)
     longer = {each.key: each.read(given[each.key]) for each in _longer() if each.key in given}
+    if (race := locate_race(arguments.run)) is not None:
+        return _resume_race(race, longer, arguments)
     if (series := locate_series(arguments.run)) is not None:
         return _resume_sweep(series, longer, arguments)
     run, events = go_on(arguments.run, **longer)
@@ -68,6 +71,15 @@ def _resume_sweep(path: Path, longer: Mapping[str, Any], arguments: Namespace) -
     plan = estimate(sweep.series)
     tell_plan(sweep, plan, arguments)
     return follow_sweep(sweep, events, plan, arguments)
+
+
+def _resume_race(path: Path, longer: Mapping[str, Any], arguments: Namespace) -> int:
+    """Go on with a race, and tell what happens."""
+    from thalweg.cli.racing import follow_race
+    from thalweg.study import go_on_race
+
+    race, events = go_on_race(path, **longer)
+    return follow_race(race, events, arguments)
 
 
 def _longer() -> list[Setting]:

@@ -19,8 +19,8 @@ def add(commands: Commands) -> None:
         description=(
             "List the runs below runs/ or $THALWEG_RUNS, by the time they began. Keys are\n"
             "those of the spec, of the last evaluation (test_accuracy, val_loss, …), and\n"
-            "name, state, tags, created, step, epoch, seconds, parameters. Sweeps follow in a\n"
-            "table of their own, unless runs are filtered."
+            "name, state, tags, created, step, epoch, seconds, parameters. Sweeps and races\n"
+            "follow in a table of their own, unless runs are filtered."
         ),
         usage="thalweg runs [--sort KEY] [--filter EXPR …] [options]\n"
         "       thalweg runs {rename,tag,move,delete} …",

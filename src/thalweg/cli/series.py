@@ -13,19 +13,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from thalweg.store import Damaged, SeriesFolder
+    from thalweg.store.race import RaceInfo
     from thalweg.study import Sweep
 
 GOES_ON = {"interrupted", "killed"}
 
 
 def survey(root: Path, tags: Sequence[str]) -> tuple[list[dict[str, Any]], list[Damaged]]:
-    """Return what is known of the series of a folder, and those that are damaged.
+    """Return what is known of the series and races of a folder, and those that are damaged.
 
     Args:
         root: The folder.
         tags: Tags, all of which a series must have.
     """
     from thalweg.store import Damaged, survey_series
+    from thalweg.store.race import survey_races
 
     whole, damaged = survey_series(root)
     known = list[dict[str, Any]]()
@@ -35,6 +37,15 @@ def survey(root: Path, tags: Sequence[str]) -> tuple[list[dict[str, Any]], list[
                 known.append(facts_of(each))
             except FileError as error:
                 damaged.append(Damaged(each.path, error))
+    races, broken = survey_races(root)
+    damaged += broken
+    for path, info in races:
+        if set(tags) <= set(info.tags):
+            try:
+                known.append(facts_of_race(path, info))
+            except FileError as error:
+                damaged.append(Damaged(path, error))
+    known.sort(key=lambda facts: (facts["created"], facts["name"]))
     return known, [] if tags else damaged
 
 
@@ -57,6 +68,31 @@ def facts_of(folder: SeriesFolder) -> dict[str, Any]:
         "over": len(results.get("number", ())),
         "diverged": results.get("reason", []).count("diverged"),
         "varies": list(dict.fromkeys(key for each in info.members for key in each.setting)),
+    }
+
+
+def facts_of_race(path: Path, info: RaceInfo) -> dict[str, Any]:
+    """Return what is known of a race, as of a series; its members are those of the race itself.
+
+    Raises:
+        FileError: Its results are damaged.
+    """
+    from thalweg.store import SeriesFolder, is_series
+
+    final = path / "final"
+    results = SeriesFolder.open(final).results() if is_series(final) else {}
+    return {
+        "kind": "race",
+        "name": info.name,
+        "state": info.state,
+        "folder": str(path.absolute()),
+        "tags": list(info.tags),
+        "created": info.created,
+        "members": len(info.contestants) * len(info.seeds),
+        "groups": len(dict.fromkeys(results.get("group", ()))),
+        "over": len(results.get("number", ())),
+        "diverged": results.get("reason", []).count("diverged"),
+        "varies": ["contestant"],
     }
 
 

@@ -1,4 +1,4 @@
-"""``thalweg show``: what a run or a sweep was and came to, or what sets runs apart."""
+"""``thalweg show``: what a run, a sweep or a race was and came to, or what sets runs apart."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thalweg.cli.parser import Commands, Namespace
-from thalweg.cli.text import place
+from thalweg.cli.text import place, typed
 from thalweg.errors import SpecError, nearest
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "show",
-        help="show a run or a sweep, or compare several runs",
+        help="show a run, a sweep or a race, or compare several runs",
         description=(
             "Show what a run was, how it ended, what it came to, its checkpoints and how to\n"
             "go on. Of several runs show side by side what differs in their specs, and what\n"
-            "they came to. Of a sweep show its table."
+            "they came to. Of a sweep or a race show its tables."
         ),
         usage="thalweg show RUN… [--plot [FILE]] [options]",
         examples=[
@@ -40,7 +40,10 @@ def add(commands: Commands) -> None:
         ],
     )
     parser.add_argument(
-        "runs", metavar="RUN", nargs="+", help="folders or names of runs, or one of a sweep"
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        help="folders or names of runs; or one sweep or race",
     )
     parser.add_argument(
         "--plot",
@@ -66,7 +69,10 @@ def show(arguments: Namespace) -> int:
     from thalweg.cli.comparing import print_comparison
     from thalweg.cli.describing import everything, print_run
     from thalweg.store import find_run, locate_series
+    from thalweg.store.race import locate_race
 
+    if len(arguments.runs) == 1 and (path := locate_race(arguments.runs[0])) is not None:
+        return _show_race(path, arguments)
     if len(arguments.runs) == 1 and (path := locate_series(arguments.runs[0])) is not None:
         return _show_sweep(path, arguments)
     file = arguments.plot
@@ -107,6 +113,26 @@ def _show_sweep(path: Path, arguments: Namespace) -> int:
         print(json.dumps(everything(sweep, folder), ensure_ascii=False))
     else:
         print_sweep(sweep, folder)
+    return 0
+
+
+def _show_race(path: Path, arguments: Namespace) -> int:
+    """Show a race.
+
+    Raises:
+        ThalwegError: It is damaged, or a picture is asked for.
+    """
+    from thalweg.cli.race_table import print_race_folder, race_folder_facts
+    from thalweg.study import load_race
+
+    if arguments.plot is not None:
+        hint = f"thalweg report {typed(path)} draws it"
+        raise SpecError(f"--plot for {place(path)}, a race", "a run", hint)
+    race = load_race(path)
+    if arguments.json:
+        print(json.dumps(race_folder_facts(race), ensure_ascii=False))
+    else:
+        print_race_folder(race)
     return 0
 
 

@@ -62,7 +62,11 @@ def locate_run(name: str | Path) -> Path:
         hint = f"name a folder: {', '.join(map(str, named))}"
         raise FileError(f"{str(name)!r}, the name of {len(named)} runs", "one of them", hint)
     from thalweg.store.find_series import locate_series
+    from thalweg.store.race import locate_race
 
+    if (race := locate_race(name)) is not None:
+        hint = f"thalweg show {race}; its runs are in {race / 'final'}"
+        raise FileError(f"{str(name)!r}, which is a race of many runs", "one run", hint)
     if (series := locate_series(name)) is not None:
         hint = f"thalweg show {series}; in Python thalweg.load_sweep has each network: .model(0)"
         raise FileError(f"{str(name)!r}, which is a series of many runs", "one run", hint)

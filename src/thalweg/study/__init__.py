@@ -5,7 +5,7 @@ from thalweg.study.grid import half_decades
 from thalweg.study.inputs import read_images
 from thalweg.study.intervals import Interval, mean_interval, paired_interval
 from thalweg.study.network import load_network
-from thalweg.study.race import Race, begin_race, go_on_race, load_race, race
+from thalweg.study.racing import Race, begin_race, go_on_race, load_race, race
 from thalweg.study.resuming import go_on, load_run, resume
 from thalweg.study.signals import Interrupted
 from thalweg.study.size import Estimate, estimate

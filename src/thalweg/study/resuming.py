@@ -26,6 +26,8 @@ from thalweg.store import (
     locate_series,
     read_checkpoint,
 )
+from thalweg.store.race import locate_race
+from thalweg.study.racing import Race, go_on_race
 from thalweg.study.record import columns_of
 from thalweg.study.sweeping import Sweep, go_on_sweep
 from thalweg.study.training import check_logs, fingerprint, record
@@ -34,8 +36,8 @@ LONGER = ("epochs", "steps", "max_seconds", "until", "patience", "monitor")
 """Settings that may change when a run goes on."""
 
 
-def resume(run: str | Path, **own: Any) -> Run | Sweep:
-    """Go on with a run or a sweep, to the result that it would have had uninterrupted, bit for bit.
+def resume(run: str | Path, **own: Any) -> Run | Sweep | Race:
+    """Go on with a run, a sweep or a race, to the result that it would have had, bit for bit.
 
     Args:
         run: Its folder, or its name in the folder of runs.
@@ -45,7 +47,7 @@ def resume(run: str | Path, **own: Any) -> Run | Sweep:
             the new length for its own.
 
     Returns:
-        The finished run, or the finished sweep.
+        The finished run, sweep or race.
 
     Raises:
         ThalwegError: There is no such run, it is damaged, another process is writing to it, it has
@@ -58,10 +60,14 @@ def resume(run: str | Path, **own: Any) -> Run | Sweep:
         >>> resume(run.folder, steps=30).history.steps["step"][-1]
         30
     """
-    resumed: Run | Sweep
+    resumed: Run | Sweep | Race
     events: Iterator[Any]
-    series = locate_series(run)
-    resumed, events = go_on(run, **own) if series is None else go_on_sweep(series, **own)
+    if (path := locate_race(run)) is not None:
+        resumed, events = go_on_race(path, **own)
+    elif (path := locate_series(run)) is not None:
+        resumed, events = go_on_sweep(path, **own)
+    else:
+        resumed, events = go_on(run, **own)
     for _ in events:
         pass
     return resumed
