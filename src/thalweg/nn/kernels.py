@@ -92,6 +92,11 @@ def batched(out: Tensor, a: Tensor, b: Tensor) -> None:
     torch.bmm(a, b, out=out)
 
 
+def biased(out: Tensor, a: Tensor, b: Tensor, bias: Tensor) -> None:
+    """Do the same and add a bias, (K, 1, n)."""
+    torch.baddbmm(bias, a.expand(out.shape[0], -1, -1), b, out=out)
+
+
 def wide(out: Tensor, a: Tensor, b: Tensor) -> None:
     """Write the members' products to ``out``, as one, with a b that all share: (1, k, n)."""
     torch.mm(a.reshape(-1, a.shape[-1]), b[0], out=out.view(-1, out.shape[-1]))
@@ -210,6 +215,19 @@ def by_sample(w: Tensor, x: Tensor) -> bool:
     return x.stride(2) == 1 and w.shape[2] >= DEEP and w.shape[1] % REGISTER == 0 and not _onednn(x)
 
 
-def product(out: Tensor, a: Tensor, b: Tensor, *, exact: bool = True) -> None:
-    """Write a b of all members to ``out``: (K or 1, m, k), (K, k, n) → (K, m, n)."""
-    together((batched,), batched, out, a, b, exact=exact)
+def product(
+    out: Tensor, a: Tensor, b: Tensor, bias: Tensor | None = None, *, exact: bool = True
+) -> None:
+    """Write a b + bias of all members to ``out``.
+
+    Args:
+        out: (K, m, n).
+        a: (K or 1, m, k).
+        b: (K or 1, k, n).
+        bias: (K, 1, n), or None.
+        exact: Whether each member is to have the bits of its product alone.
+    """
+    if bias is None:
+        together((batched,), batched, out, a, b, exact=exact)
+    else:
+        together((biased,), biased, out, a, b, bias, exact=exact)

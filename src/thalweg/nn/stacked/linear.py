@@ -88,8 +88,8 @@ class Linear(Layer):
             self.x, self.w = x, ()
         if kernels.by_sample(w, x):
             y = self.buffer("y", (members, samples, out), w)
-            kernels.product(y, x, w.mT, exact=exact)
-            return y if b is None else y.add_(b.unsqueeze(1))
+            kernels.product(y, x, w.mT, None if b is None else b.unsqueeze(1), exact=exact)
+            return y
         y = self.buffer("by feature", (members, out, samples), w)
         kernels.outputs(y, w, x.mT, exact=exact)
         return y.mT if b is None else y.add_(b.unsqueeze(2)).mT
