@@ -13,9 +13,10 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from thalweg import nn as networks
 from thalweg.data import Data, index_batches
 from thalweg.data.streams import stream
-from thalweg.engine import Diverged, Evaluated, Finished, Group, Run, Step, short_keys
+from thalweg.engine import Diverged, Evaluated, Finished, Group, Run, Snapshot, Step, short_keys
 from thalweg.engine import group as module
 from thalweg.engine.group import load_all
+from thalweg.engine.partition import partition
 from thalweg.errors import ModelError, SpecError
 from thalweg.spec import Spec
 
@@ -112,6 +113,26 @@ def test_a_loss_and_metrics_of_ones_own(digits):
     assert_alone(group, **own)
 
 
+def test_an_epoch_that_is_over_is_followed_by_the_next(digits):
+    specs = [spec(seed=k) for k in range(2)]
+    first, second = Group(specs, data=digits), Group(specs, data=digits)
+    begin = second.snapshot()
+    second.restore(Snapshot(begin.arrays, {**begin.facts, "done": 5}))
+    list(first.feed.epoch())
+    expected = next(first.feed.epoch())
+    draws, seen = second.feed.epoch, []
+
+    def note(batches: Any) -> Any:
+        for x, y in batches:
+            seen.append((x.clone(), y))
+            yield x, y
+
+    second.feed.epoch = lambda skip=0: note(draws(skip))
+    assert sum(isinstance(event, Step) for event in second.events()) == 10
+    assert torch.equal(seen[0][0], expected[0])
+    assert torch.equal(seen[0][1], expected[1])
+
+
 # ── data ─────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -165,6 +186,36 @@ def test_specs_that_share_no_program_are_refused(digits, changes, message):
     with pytest.raises(SpecError, match=message) as caught:
         Group([spec(), spec(seed=1), spec(**changes)], data=digits)
     assert str(caught.value).endswith("in one group; expected equal ones.")
+
+
+def test_who_cannot_share_a_program_is_put_in_a_group_of_its_own():
+    sgd, sam = {"name": "sgd"}, {"name": "sgd", "wrap": ("sam",)}
+    foreign = {"name": "torch.optim.Adam"}
+    rules = [sgd, sam, foreign, sam, foreign, {"name": "adam"}, sgd]
+    specs = [spec(optimizer=rule, lr=0.1, seed=k) for k, rule in enumerate(rules)]
+    assert partition(specs) == [[0, 6, 5], [1, 3], [2], [4]]
+    assert partition(specs[:2] * 3, largest=2) == [[0, 2], [4], [1, 3], [5]]
+
+
+def test_threads_that_no_process_has(digits):
+    with pytest.raises(SpecError, match="threads=5000; expected at most 1024"):
+        Group([spec(threads=5000)], data=digits)
+
+
+def test_members_may_begin_with_weights_from_files(digits, tmp_path):
+    told = [spec(seed=k) for k in range(2)]
+    for k, run in enumerate([Run(one, data=digits) for one in told]):
+        torch.save(run.model.state_dict(), tmp_path / f"{k}.pt")
+    weights = [one.override({"model.weights": str(tmp_path / "1.pt")}) for one in told]
+    group = Group([told[1], *weights], data=digits)
+    theta = group.cohort.stack.theta
+    assert torch.equal(theta, theta[:1].expand_as(theta))
+    assert group.feed.orders.of == [0, 1, 0]
+
+
+def test_a_wrapper_that_does_not_exist(digits):
+    with pytest.raises(SpecError, match="wrap='same'"):
+        Group([spec(), spec(wrap="same")], data=digits)
 
 
 def test_rules_that_do_not_go_together(digits):
