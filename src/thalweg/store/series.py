@@ -145,7 +145,10 @@ class SeriesFolder:
             check_format(path / "series.json", raw.get("format"))
         try:
             info = SeriesInfo.model_validate(raw)
-            spec = Spec.from_toml(read_text(path, "spec.toml"))
+            text = read_text(path, "spec.toml")
+            if not text.strip():
+                raise FileError(f"{path / 'spec.toml'} (empty)", "a spec in TOML")
+            spec = Spec.from_toml(text)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "all of it"
@@ -239,6 +242,8 @@ class SeriesFolder:
         members: dict[int, dict[str, Any]] = {}
         for path, array in found.arrays.items():
             number, _, name = path.partition("/")
+            if not number.isdecimal():
+                raise FileError(f"{found.file} with {path!r}", "what a series writes")
             members.setdefault(int(number), {})[name] = array
         return members
 

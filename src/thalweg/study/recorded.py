@@ -109,10 +109,14 @@ def read_series(path: str | Path, **own: Any) -> tuple[SeriesFolder, Series]:
     """Bring a series back as `open_series` does, without asking for what came from Python."""
     folder = SeriesFolder.open(Path(path))
     homes = short_keys()
-    points = [
-        Point(folder.spec.override(each.changes, homes), each.changes, each.setting)
-        for each in folder.info.members
-    ]
+    try:
+        points = [
+            Point(folder.spec.override(each.changes, homes), each.changes, each.setting)
+            for each in folder.info.members
+        ]
+    except SpecError as error:
+        got = f"{folder.path / 'series.json'} with {error.got}"
+        raise FileError(got, error.expected, error.hint) from None
     series = Series(points, [list(group) for group in folder.info.groups], own)
     _restore_results(series, folder)
     return folder, series
@@ -187,15 +191,17 @@ class _GroupWriter:
     def _restore(self, arrays: Mapping[str, Any], facts: Mapping[str, Any]) -> int:
         """Bring the group back to a checkpoint, and return the rows of its metrics."""
         own = dict(facts)
-        shares = own.pop("shares", None)
+        shares: Any = own.pop("shares", None)
         snapshot = Snapshot({n: a for n, a in arrays.items() if not n.startswith("gone/")}, own)
         known = check_facts(snapshot)
         series, group = self.series, self.series.group
         assert group is not None
         group.restore(snapshot)
-        if not isinstance(shares, dict):
-            raise FileError(f"a checkpoint of {self.folder.path} without shares", "a whole one")
-        series.shares = {int(number): float(share) for number, share in shares.items()}
+        try:
+            series.shares = {int(number): float(share) for number, share in shares.items()}
+        except (AttributeError, TypeError, ValueError):
+            got = f"a checkpoint of {self.folder.path} without shares"
+            raise FileError(got, "a whole one") from None
         for member in group.progress.gone:
             prefix = f"gone/{member.number}/"
             member.remains = {
@@ -307,16 +313,23 @@ def _restore_results(series: Series, folder: SeriesFolder) -> None:
     try:
         for row, number in enumerate(columns["number"]):
             facts = {name: columns[name][row] for name in FACTS if name not in {"number", "group"}}
-            measured = {n: columns[n][row] for n in metrics if columns[n][row] is not None}
+            measured = {n: float(columns[n][row]) for n in metrics if columns[n][row] is not None}
+            _ = series.points[number], int(facts["steps"]), float(facts["seconds"])
             series.results[number] = Result(number=number, metrics=measured, **facts)
-    except (KeyError, TypeError):
+    except (KeyError, IndexError, TypeError, ValueError):
         file = folder.path / "results.parquet"
         raise FileError(f"{file} (damaged)", "what a series writes") from None
     for index, numbers in enumerate(series.groups):
         if series.is_over(index):
-            series.histories[index].epochs = folder.metrics(index)
-            own = folder.weights(index)
-            series.weights |= {number: own[number] for number in numbers}
+            columns, own = folder.metrics(index), folder.weights(index)
+            if set(own) != set(numbers):
+                file = folder.path / f"weights/group-{index:03d}.safetensors"
+                raise FileError(f"{file} of other members", f"those of group {index}")
+            if "member" in columns:
+                series.histories[index].epochs = columns
+            elif any(series.results[number].metrics for number in numbers):
+                raise FileError(f"{folder.metrics_folder(index)} (missing)", "what it measured")
+            series.weights |= own
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
