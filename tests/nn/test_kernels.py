@@ -126,3 +126,25 @@ def test_bfloat16_comes_back_as_float32(choose, library):
     found = products(half[0], half[1], b, half[2])
     assert all(value.dtype == torch.float32 for value in found.values())
     close(found, exact(x, w, b, g), 2e-2)
+
+
+@pytest.mark.parametrize("shared", ["a", "b", None])
+@pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("exact", [True, False])
+def test_products_of_all_members_are_right(shared, biased, exact):
+    a, b = (
+        torch.randn(1 if shared == "a" else 3, 4, 5),
+        torch.randn(1 if shared == "b" else 3, 5, 6),
+    )
+    bias = torch.randn(3, 1, 6) if biased and shared != "b" else None
+    out = torch.full((3, 4, 6), torch.nan)
+    kernels.product(out, a, b, bias, exact=exact)
+    torch.testing.assert_close(out, a @ b + (0 if bias is None else bias))
+
+
+@pytest.mark.parametrize("by_feature", [True, False])
+def test_sums_over_the_batch_are_right_however_samples_lie(by_feature):
+    g = torch.randn(3, 6, 5).mT if by_feature else torch.randn(3, 5, 6)
+    out = torch.full((3, 6), torch.nan)
+    kernels.sums_over_batch(out, g)
+    torch.testing.assert_close(out, g.sum(1))

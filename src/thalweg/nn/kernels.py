@@ -83,7 +83,7 @@ REGISTER = 16
 
 
 def batched(out: Tensor, a: Tensor, b: Tensor) -> None:
-    """Write the members' products a b to ``out``: (K, m, k), (K or 1, k, n) → (K, m, n)."""
+    """Write the products a b to ``out``: (K or 1, m, k), (K or 1, k, n) → (K, m, n)."""
     members = out.shape[0]
     if a.shape[0] < members:
         a = a.expand(members, -1, -1)
@@ -186,15 +186,6 @@ def sum_of_products(out: Tensor, a: Tensor, b: Tensor) -> None:
 def sums_over_batch(out: Tensor, g: Tensor, *, exact: bool = True) -> None:
     """Write the sums over samples to ``out``: (K, batch, features) → (K, features)."""
     together((_sums,), _sums, out, g, exact=exact)
-
-
-def row_sums(out: Tensor, g: Tensor, *, exact: bool = True) -> None:
-    """Write the sums over the last axis to ``out``: (K, features, batch) → (K, features)."""
-    together((_row_sums,), _row_sums, out, g, exact=exact)
-
-
-def _row_sums(out: Tensor, g: Tensor) -> None:
-    torch.sum(g, 2, out=out)
 
 
 def _sums(out: Tensor, g: Tensor) -> None:
