@@ -307,6 +307,31 @@ def test_those_that_have_ended_make_room() -> None:
         assert_is_alone(group, member, data=digits())
 
 
+def test_the_time_of_those_that_enter_is_their_own() -> None:
+    specs = [told(), told(seed=1, max_seconds=1000.0), told(seed=2, max_seconds=0.0)]
+    group = Group(specs[:1], data=digits())
+    group.progress.seconds = 5000.0
+    group.enter(specs[1:], [1, 2])
+    again = Group(specs, data=digits())
+    again.restore(group.snapshot())
+    for one in (group, again):
+        finish(one)
+        reasons = [member.reason for member in one.progress.everyone]
+        assert reasons == ["complete", "complete", "time"]
+
+
+def test_what_others_watch_is_no_word_on_a_member_that_diverges() -> None:
+    quick = {"norm": "batch", "evaluate": "val", "evaluate_every": "1steps", "order_seed": 0}
+    watching = {"patience": 50, "monitor": "train_loss"}
+    group = Group([told(**quick, **watching), told(**quick, lr=1e20)], data=digits())
+    finish(group)
+    lost = group.progress.everyone[1]
+    assert lost.reason == "diverged"
+    assert {name.partition("_")[0] for name in lost.last} == {"running", "val"}
+    for member in group.progress.everyone:
+        assert_is_alone(group, member, data=digits())
+
+
 def test_a_group_that_is_over_goes_on_with_new_members() -> None:
     specs = [told(seed=k, epochs=1) for k in range(2)]
     group = Group(specs[:1], data=digits())

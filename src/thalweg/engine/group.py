@@ -238,6 +238,7 @@ class Group:
         new = self._prepare(specs, numbers, [(cohort.updates, cohort.gradients)] * len(specs))
         for member in new.members:
             check_watched(member.judge, new.data[0], cohort.metrics)
+            member.since = p.seconds
         cohort.enter(
             new.modules,
             new.rules,

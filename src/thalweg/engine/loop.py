@@ -126,7 +126,7 @@ def descend(
             for member in p.active:
                 if cohort.updates - member.begun[0] >= member.length.updates:
                     over[member] = "complete"
-                elif member.judge.out_of_time(p.seconds):
+                elif member.judge.out_of_time(p.seconds - member.since):
                     over[member] = "time"
             looked = [
                 member

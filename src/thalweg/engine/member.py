@@ -25,6 +25,7 @@ class Member:
         judge: Decides when it is to stop.
         course: What changes its hyperparameters; None if nothing does.
         begun: Updates and gradient evaluations that the cohort had made when it entered.
+        since: Seconds that the cohort had trained when it entered.
         lr: Learning rate of its last update.
         last: Its last evaluation.
         reason: Why it ended; None before.
@@ -38,6 +39,7 @@ class Member:
     judge: Judge
     course: Course | None = None
     begun: tuple[int, int] = (0, 0)
+    since: float = 0.0
     lr: float = 0.0
     last: dict[str, float] = field(default_factory=dict)
     reason: Reason | None = None

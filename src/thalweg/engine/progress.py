@@ -129,6 +129,7 @@ class MemberFacts(BaseModel):
 
     number: Count
     begun: Annotated[list[Count], Field(min_length=2, max_length=2)]
+    since: float = 0.0
     lr: float
     last: dict[str, float]
     patience: Watched | None
@@ -209,6 +210,7 @@ def _facts(member: Member) -> dict[str, Any]:
     return {
         "number": member.number,
         "begun": list(member.begun),
+        "since": member.since,
         "lr": member.lr,
         "last": dict(member.last),
         "patience": patience
@@ -271,7 +273,7 @@ def restore(cohort: Cohort, progress: Progress, snapshot: Snapshot) -> None:
     everyone = {member.number: member for member in progress.everyone}
     for known in (*facts.members, *facts.gone):
         one = everyone[known.number]
-        one.begun, one.lr = (known.begun[0], known.begun[1]), known.lr
+        one.begun, one.since, one.lr = (known.begun[0], known.begun[1]), known.since, known.lr
         one.last, one.reason = dict(known.last), known.reason
         one.made = None if known.made is None else (known.made[0], known.made[1])
         patience, watched = one.judge.patience, known.patience
