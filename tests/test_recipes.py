@@ -11,9 +11,15 @@ from thalweg import nn, optim
 from thalweg.data import load_data
 from thalweg.engine import Condition, Run
 from thalweg.errors import SpecError
-from thalweg.recipes import load_recipe, recipe_text, recipes
+from thalweg.recipes import (
+    load_recipe,
+    load_sweep_recipe,
+    recipe_text,
+    recipes,
+    sweep_recipes,
+)
 from thalweg.spec import Spec
-from thalweg.study import train
+from thalweg.study import plan_sweep, sweep, train
 
 ALL = sorted(recipes())
 
@@ -72,6 +78,38 @@ def test_a_recipe_gives_the_same_bits_twice(name):
         assert {**columns, "seconds": None} == {**again, "seconds": None}
 
 
+@pytest.mark.parametrize("name", sorted(sweep_recipes()))
+def test_the_recipe_of_a_sweep_can_be_planned(name):
+    """On digits in place of MNIST; the networks are as wide as they are."""
+    recipe = load_sweep_recipe(name)
+    assert re.match(r"# \S.*\.\n# ", recipe_text(name))
+    assert sweep_recipes()[name] == recipe_text(name).splitlines()[0][2:]
+    changes = {"data": "digits"} if recipe.spec.data.source == "mnist" else {}
+    spec = recipe.spec.override({**changes, "subset": None})
+    series = plan_sweep(spec, recipe.over, recipe.seeds)
+    sizes = {"lr-extremes": (25, 1), "weight-decay": (15, 1), "init": (162, 9)}
+    assert (len(series.points), len(series.groups)) == sizes.get(name, (57, 10))
+    assert name not in recipes()
+
+
+def test_learning_rates_follow_the_batch():
+    settings = load_sweep_recipe("batch-size").over
+    sizes = [setting["batch_size"] for setting in settings]
+    assert sorted(set(sizes)) == [2**n for n in range(3, 13)]
+    for size in set(sizes):
+        rates = {s["lr"] for s in settings if s["batch_size"] == size}
+        assert rates == {1e-3, float(f"{1e-3 * (size / 512) ** 0.5:.3g}")}
+
+
+def test_runs_and_sweeps_are_told_apart():
+    with pytest.raises(SpecError, match=r"which is a sweep; .* Hint: thalweg sweep --recipe init"):
+        load_recipe("init")
+    with pytest.raises(SpecError, match=r"which is one run; .* Hint: thalweg train --recipe lab"):
+        load_sweep_recipe("lab")
+    with pytest.raises(SpecError, match="did you mean init"):
+        load_sweep_recipe("inti")
+
+
 def test_an_unknown_recipe_gets_the_nearest():
     with pytest.raises(
         SpecError, match=r"got the recipe 'perfectfit'; .* did you mean perfect-fit"
@@ -114,3 +152,16 @@ def test_permuted_labels_are_still_the_published_number_of_each(mnist_folder):
     assert torch.equal(data.train.y.bincount(), data.train.true_y.bincount())
     agreement = (data.train.y == data.train.true_y).double().mean()
     assert agreement == pytest.approx(0.1, abs=0.01)
+
+
+@pytest.mark.mnist
+@pytest.mark.slow
+def test_weight_decay_is_as_published(mnist_folder):
+    recipe = load_sweep_recipe("weight-decay")
+    found = sweep(**vars(recipe), out=False, folder=str(mnist_folder))
+    for epoch, train_accuracy, test_accuracy in ((2, 0.8616, 0.8738), (3, 0.8713, 0.8760)):
+        *chance, fits = found.table(epoch=epoch)
+        assert fits.means["running_accuracy"].mean == pytest.approx(train_accuracy, abs=0.015)
+        assert fits.means["test_accuracy"].mean == pytest.approx(test_accuracy, abs=0.015)
+        assert all(row.means["test_accuracy"].mean < 0.15 for row in chance)
+    assert found.table(epoch=1)[-1].means["running_accuracy"].mean == pytest.approx(0.767, abs=0.04)

@@ -96,6 +96,14 @@ def _recipes() -> Rows:
         yield f"`{name}`", summary, f"`{recipes.load_recipe(name).model.name}`"
 
 
+def _sweeps() -> Rows:
+    for name, summary in recipes.sweep_recipes().items():
+        found = recipes.load_sweep_recipe(name)
+        settings = found.over if isinstance(found.over, list) else [found.over]
+        keys = dict.fromkeys(key for setting in settings for key in setting)
+        yield f"`{name}`", summary, ", ".join(f"`{key}`" for key in keys)
+
+
 REGISTRIES: dict[str, tuple[str, Callable[[], Rows]]] = {
     "data": ("samples", _data),
     "model": ("its default init", _models),
@@ -104,6 +112,7 @@ REGISTRIES: dict[str, tuple[str, Callable[[], Rows]]] = {
     "optimizer": ("options and defaults", _rules),
     "recipe": ("model", _recipes),
     "schedule": ("options and defaults", _schedules),
+    "sweep": ("varies", _sweeps),
 }
 
 

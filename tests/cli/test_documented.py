@@ -37,7 +37,8 @@ def test_every_argument_says_what_it_means(parser: argparse.ArgumentParser) -> N
 
 
 @pytest.mark.parametrize(
-    "command", ["train", "resume", "runs", "show", "report", "evaluate", "predict", "export"]
+    "command",
+    ["train", "sweep", "resume", "runs", "show", "report", "evaluate", "predict", "export"],
 )
 def test_the_options_of_a_command_that_are_no_settings_are_on_the_page(command: str) -> None:
     found = next(parser for parser in COMMANDS if parser.prog == f"thalweg {command}")
@@ -47,5 +48,6 @@ def test_the_options_of_a_command_that_are_no_settings_are_on_the_page(command: 
 
 def test_every_event_of_json_is_on_the_page() -> None:
     text = PAGE.read_text("utf-8")
-    for event in ("started", "step", "evaluated", "diverged", "finished", "interrupted", "error"):
+    events = "started step evaluated diverged finished interrupted error planned row complete"
+    for event in events.split():
         assert f"| `{event}` |" in text
