@@ -280,7 +280,7 @@ class Ground:
             stack = self._tile(min(self.tile, len(thetas)))
             stack.theta[: len(tile)] = tile
             stack.theta[len(tile) :] = tile[-1]  # a short last tile
-            fill_buffers(stack, self._reference, buffers, slice(start, start + len(tile)))
+            self.fill_buffers(stack, buffers, slice(start, start + len(tile)))
             if statistics == "estimated":
                 estimate(stack, self.batches())
             found.append(self.measure(stack, self.batches(), len(tile)))
@@ -317,6 +317,22 @@ class Ground:
         by_name = {name: torch.stack(means, dim=1) for name, means in found.items()}
         return Means(by_name, shares / shares.sum())
 
+    def fill_buffers(
+        self, stack: Stack, buffers: Mapping[str, Tensor] | None, points: slice
+    ) -> None:
+        """Give the networks of a stack the reference's buffers, or their own where there are such.
+
+        Args:
+            stack: The networks, one for each point; those beyond have the reference's.
+            buffers: Buffers by name, (K, …) each.
+            points: Which of the K.
+        """
+        for name, buffer in stack.buffers.items():
+            buffer.copy_(self._reference.buffers[name].expand_as(buffer))
+            if buffers is not None and name in buffers:
+                own = buffers[name][points]
+                buffer[: len(own)] = own
+
     def gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """Return the loss at a point (P,) and its gradient there, (P,), with frozen statistics.
 
@@ -349,24 +365,6 @@ def copies(network: nn.Module, members: int) -> Stack:
     return Stack([network] * members, generators=own)
 
 
-def fill_buffers(
-    stack: Stack, reference: Stack, buffers: Mapping[str, Tensor] | None, rows: slice
-) -> None:
-    """Give the networks of a stack the reference's buffers, or their own where there are such.
-
-    Args:
-        stack: The networks; those beyond the rows have the reference's.
-        reference: Whose first member the buffers are of.
-        buffers: Buffers by name, (points, …) each.
-        rows: Which of the points the networks are.
-    """
-    for name, buffer in stack.buffers.items():
-        buffer.copy_(reference.buffers[name][:1].expand_as(buffer))
-        if buffers is not None and name in buffers:
-            own = buffers[name][rows]
-            buffer[: len(own)] = own
-
-
 def estimate(stack: Stack, batches: Iterable[Batch]) -> None:
     """Measure BatchNorm's running statistics anew: averages over batches, by their sizes."""
     seen = 0
@@ -375,7 +373,6 @@ def estimate(stack: Stack, batches: Iterable[Batch]) -> None:
         stack.context.share = x.shape[1] / seen
         stack.forward(x, train=True)
     stack.context.share = None
-    stack.release()
 
 
 def join(found: Sequence[Means]) -> Means:
