@@ -70,7 +70,7 @@ class Directions:
     @property
     def lengths(self) -> Tensor:
         """The directions' lengths, (D,), float64."""
-        return self.vectors.double().norm(dim=1)
+        return self.vectors.double().square().sum(1).sqrt()
 
     @property
     def cosines(self) -> Tensor:

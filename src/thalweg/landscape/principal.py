@@ -141,12 +141,16 @@ def _series(runs: Sequence[Tensor] | Sequence[Sequence[Tensor]]) -> list[Tensor]
     if not len(runs):
         raise SpecError("no states", "those of one run at least")
     first = runs[0]
-    alone = isinstance(runs, Tensor) or (isinstance(first, Tensor) and first.squeeze().dim() < 2)
-    several = [runs] if alone else runs
-    return [
-        states if isinstance(states, Tensor) else torch.stack([s.reshape(-1) for s in states])
-        for states in several
-    ]
+    if isinstance(runs, Tensor) or (isinstance(first, Tensor) and first.squeeze().dim() < 2):
+        return [_states(runs)]
+    return [_states(states) for states in runs]
+
+
+def _states(states: Tensor | Sequence[Tensor | Sequence[Tensor]]) -> Tensor:
+    """Return the states of one run, (T, P)."""
+    if isinstance(states, Tensor):
+        return states
+    return torch.stack([s.reshape(-1) for s in states if isinstance(s, Tensor)])
 
 
 def _choose(states: int, wanted: int | None, start: int) -> tuple[int, ...]:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from thalweg.engine.feed import Batch
 from thalweg.landscape.directions import Directions
 from thalweg.landscape.ground import Ground, Means, Statistics, copies, estimate
+from thalweg.landscape.sizes import VIEWS
 from thalweg.nn import Stack
 from thalweg.nn.stacked.alike import hooked, layers
 
 REMEMBERED = 2**28
 """Bytes of first layers' outputs that are kept; of more, they are computed for each tile."""
 
-_VIEWS = (nn.Flatten, nn.Identity, nn.Unflatten)
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
@@ -136,7 +136,7 @@ def split_first(network: nn.Module) -> tuple[nn.Module, nn.Module] | None:
         return None
     tail, before = copy.deepcopy(network), list[nn.Module]()
     for chain, name, layer in _leaves(tail):
-        if type(layer) not in (*_VIEWS, *_LINEAR):
+        if type(layer) not in (*VIEWS, *_LINEAR):
             return None
         chain._modules[name] = nn.Identity()
         before.append(layer)

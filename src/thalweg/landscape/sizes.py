@@ -12,6 +12,10 @@ CHUNKS = 16
 """Parts of the samples from which a standard error can be told, at least."""
 
 
+VIEWS = (nn.Flatten, nn.Identity, nn.Unflatten)
+"""Layers that compute nothing."""
+
+
 def widest(network: nn.Module, x: Tensor) -> int:
     """Return how many numbers the widest layer's output has for one sample.
 
@@ -26,7 +30,7 @@ def widest(network: nn.Module, x: Tensor) -> int:
     found = [1]
 
     def note(module: nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor):
+        if isinstance(output, Tensor) and not isinstance(module, VIEWS):
             found.append(output.numel() // len(x))
 
     hooks = [module.register_forward_hook(note) for module in network.modules()]
