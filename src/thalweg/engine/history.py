@@ -21,8 +21,8 @@ class History:
     """Columns of numbers: one row a step, and one an evaluation.
 
     Args:
-        by_member: Whether there are rows for each member, whose number is the column ``member``.
-            ``step``, ``epoch`` and ``gradients`` then count from where it entered.
+        by_member: Whether there are rows for each member, whose number is the column ``member``;
+            ``step``, ``epoch`` and ``gradients`` are those of its cohort.
 
     Attributes:
         steps: ``step``, ``epoch``, ``gradients``, ``seconds``, ``lr``, ``loss`` and the metrics of
