@@ -141,11 +141,9 @@ def _refuse_own(arguments: Namespace) -> None:
         SpecError: One was given.
     """
     from thalweg.cli.settings import settings
-    from thalweg.engine import short_keys
+    from thalweg.study.contestants import own_settings
 
-    homes = short_keys()
-    keys = [text.partition("=")[0].strip() for text in arguments.settings]
-    keys = [key for key in keys if homes.get(key, key).split(".")[0] == "optimizer"]
+    keys = own_settings(text.partition("=")[0].strip() for text in arguments.settings)
     given = [each for each in settings() if each.key in vars(arguments)]
     words = [each.flag for each in given if each.section == "optimizer"]
     words += [f"-s {key}" for key in keys]

@@ -82,7 +82,8 @@ class Tally:
         assert self.series is not None
         n = len(self.series.points)
         lost = f", {len(self.lost)} diverged" if self.lost else ""
-        return f"{self.title}: {plural(n, 'network')}{lost}, {100 * self.share:.0f} %, {self.left}"
+        parts = [f"{self.title}: {plural(n, 'network')}{lost}", f"{100 * self.share:.0f} %"]
+        return ", ".join([*parts, *filter(None, [self.left])])
 
     def rows(self) -> Iterator[list[str]]:
         """Yield a row for each contestant: alive, best learning rate so far, how good it is."""

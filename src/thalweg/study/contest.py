@@ -326,8 +326,8 @@ class Race:
             }
             values = {
                 key: [nan if value is None else value for value in own]
-                for key, own in columns.items()
-                if key not in CLOCK
+                for key, own in sorted(columns.items())
+                if key not in CLOCK and any(value is not None for value in own)
             }
             diverged = series.results[number].diverged
             found[name].append(Trace(point.spec.seed, costs, values, diverged))

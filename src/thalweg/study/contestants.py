@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from thalweg import optim
 from thalweg.engine import short_keys
 from thalweg.engine.build import build_rule
 from thalweg.errors import SpecError, nearest
-from thalweg.spec import Spec
+from thalweg.spec import SHORT_KEYS, Spec
 
 Name = str | Mapping[str, Any]
 """What a contestant is given as."""
@@ -82,6 +82,17 @@ def everyone(names: str | Sequence[Name]) -> list[str | dict[str, Any]]:
     if not found:
         raise SpecError("no contestants", "one at least", 'as in optimizers=["sgd", "adam"]')
     return found
+
+
+def own_settings(keys: Iterable[str]) -> list[str]:
+    """Return those settings that each contestant has for itself.
+
+    Example:
+        >>> own_settings(["lr", "batch_size", "momentum", "optimizer.wrap"])
+        ['lr', 'momentum', 'optimizer.wrap']
+    """
+    homes = {**short_keys(), **SHORT_KEYS}
+    return [key for key in keys if homes.get(key, key).split(".")[0] == "optimizer"]
 
 
 def rules() -> list[str]:

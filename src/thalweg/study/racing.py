@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from thalweg.engine import Group, short_keys
+from thalweg.data import Data
+from thalweg.engine import Group
 from thalweg.engine.group import load_all
 from thalweg.engine.stop import Condition
 from thalweg.errors import FileError, SpecError, nearest
@@ -16,7 +17,7 @@ from thalweg.spec import Spec
 from thalweg.store import claim_path
 from thalweg.store.race import create_race, locate_race, new_race_info, read_race
 from thalweg.study.contest import Happening, Race, Trial
-from thalweg.study.contestants import Name, contestant, everyone
+from thalweg.study.contestants import Name, contestant, everyone, own_settings
 from thalweg.study.training import data_facts, settle, told_of
 
 __all__ = ["Race", "Trial", "begin_race", "go_on_race", "load_race", "race"]
@@ -122,8 +123,7 @@ def begin_race(
 ) -> tuple[Race, Iterator[Happening]]:
     """Prepare a race as `race` does, and return it with the events to come."""
     base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
-    homes = short_keys()
-    if mine := [key for key in settings if homes.get(key, key).split(".")[0] == "optimizer"]:
+    if mine := own_settings(settings):
         hint = 'in Python {"name": "heavy", "optimizer": "momentum", "momentum": 0.99} is one'
         raise SpecError(f"{mine[0]}={settings[mine[0]]!r} for all", "contestants' own", hint)
     base = base.model_copy(update={"optimizer": Spec().optimizer})
@@ -137,7 +137,11 @@ def begin_race(
     first = contestant(names[0], base)
     (samples,) = load_all([base], own.get("data"))
     if samples.val is None:
-        base = base.override({"data.val": VALIDATION})
+        if "data" not in told_of(own, base):
+            own.pop("data", None)  # the spec says it, and can say this, too
+        if not isinstance(own.get("data"), Data):
+            base = base.override({"data.val": VALIDATION})
+    own = _with_validation(own)
     group = Group([first.spec(base)], **own)
     splits = [name for name in ("val", "test") if name in group.data[0].splits()]
     measured = ["loss", *group.cohort.metrics]
@@ -192,7 +196,7 @@ def go_on_race(
         raise SpecError(f"{path}, whose {missing[0]} came from Python", "the same again", hint)
     if unknown := sorted(own.keys() - {*info.own, "data"}):
         raise SpecError(f"{unknown[0]}=… for the race {path}", "only what it was given in Python")
-    found = Race(info, base, own, path, memory)
+    found = Race(info, base, _with_validation(own), path, memory)
     found.check_data()
     return found, found.events()
 
@@ -218,12 +222,20 @@ def load_race(race: str | Path, **own: Any) -> Race:
     """
     path = _folder(race)
     info, base = read_race(path)
-    found = Race(info, base, own, path)
+    found = Race(info, base, _with_validation(own), path)
     found.look()
     if info.state == "complete" and found.final is None:
         hint = "the parts of a race are folders in its own"
         raise FileError(f"{path}, complete but without one of its parts", "all of them", hint)
     return found
+
+
+def _with_validation(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was given in Python, with a validation split of its `Data`."""
+    data = own.get("data")
+    if isinstance(data, Data) and data.val is None:
+        return {**own, "data": data.split(val=VALIDATION)}
+    return dict(own)
 
 
 def _folder(race: str | Path) -> Path:

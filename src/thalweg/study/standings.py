@@ -103,7 +103,11 @@ def curves(traces: Traces, metric: str, cost: Cost) -> dict[str, Curve]:
     """Return a curve for each contestant."""
     found = {}
     for name, own in traces.items():
-        good = [trace for trace in own if not trace.diverged] or list(own)
+        known = [trace for trace in own if metric in trace.values]
+        good = [trace for trace in known if not trace.diverged] or known
+        if not good:
+            found[name] = Curve([], [], [], [])
+            continue
         length = min(len(trace.costs[cost]) for trace in good)
         columns = [
             [v for trace in good if isfinite(v := trace.values[metric][k])] for k in range(length)
