@@ -181,7 +181,7 @@ def _table(race: Race, cost: Cost) -> tuple[list[str], list[list[str]]]:
             each.contestant,
             *(_text(name, own.get(each.contestant)) for name, own in splits.items()),
             _text(race.info.metric, each.behind),
-            "–" if each.p is None else f"{each.p:.3f}",
+            _p_text(each),
         ]
         for each in found
     ]
@@ -193,6 +193,13 @@ def _table(race: Race, cost: Cost) -> tuple[list[str], list[list[str]]]:
             row.append(str(each.diverged))
             row.append(_to_target(race, each, seconds[each.contestant]))
     return titles, rows
+
+
+def _p_text(standing: Standing) -> str:
+    """Return the p-value of a contestant that was compared with the best."""
+    if standing.p is None or (standing.behind is None and not standing.diverged):
+        return "–"
+    return "<0.001" if standing.p < 0.001 else f"{standing.p:.3f}"
 
 
 def _to_target(race: Race, epochs: Standing, seconds: Standing) -> str:

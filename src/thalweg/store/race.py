@@ -115,7 +115,7 @@ def read_race(path: Path) -> tuple[RaceInfo, Spec]:
     raw, file = read_json(path, "race.json"), path / "race.json"
     if isinstance(raw, dict):
         check_format(file, raw.get("format"))
-    hint = f"what its parts hold is whole: thalweg show {path / 'final'}"
+    hint = "its parts hold their results as Parquet: final/results.parquet, tuning-00/…"
     try:
         info = RaceInfo.model_validate(raw)
         file = path / "spec.toml"
