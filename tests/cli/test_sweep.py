@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,15 @@ def test_quiet_is_the_table_alone(told: Told) -> None:
     assert "±" not in out
     assert "diverged" not in out
     assert Path("runs/sweep/series.json").exists()
+
+
+def test_a_bar_on_a_terminal(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr("thalweg.cli.sweeping.PAUSE", 0.0)
+    out, err = told("sweep", "digits", *SMALL, *OVER, "--no-record", "--until", "test_loss<0")
+    assert " MB at most; at most about " in err
+    assert "recorded" not in err
+    assert out.splitlines()[0].split()[0] == "lr"
 
 
 def test_seeds_alone(told: Told) -> None:
@@ -324,7 +334,7 @@ def test_a_sweep_is_shown(told: Told) -> None:
 @pytest.mark.parametrize(
     "words",
     [
-        ["evaluate"], ["predict"], ["export"], ["report"], ["runs", "tag"], ["runs", "rename"],
+        ["evaluate"], ["predict"], ["export"], ["runs", "tag"], ["runs", "rename"],
         ["runs", "move"], ["runs", "delete", "--yes"],
     ],
 )  # fmt: skip

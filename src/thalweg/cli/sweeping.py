@@ -268,7 +268,9 @@ def tell_plan(sweep: Sweep, plan: Estimate, arguments: Namespace) -> None:
     elif not arguments.quiet:
         groups = f"in {plural(plan.groups, 'group')}, each one program"
         size = f"{max(1, round(plan.bytes / 2**20)):,} MB at most"
-        about = f"about {duration(plan.seconds)} and the evaluations"
+        specs = [point.spec for point in sweep.series.points]
+        sooner = any(spec.until or spec.patience or spec.max_seconds for spec in specs)
+        about = f"{'at most ' * sooner}about {duration(plan.seconds)} and the evaluations"
         text = f"{plural(plan.members, 'member')} {groups}; {size}; {about}"
         print(text, file=sys.stderr, flush=True)
 
