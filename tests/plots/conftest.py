@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from thalweg.plots import About, Band, Line, Place, RaceRecord, Setting, SweepRecord, Tuned
 
 EVERY = 20
 """Steps of an epoch."""
@@ -97,3 +100,115 @@ def written() -> Callable[..., Written]:
 @pytest.fixture
 def learning() -> Callable[[int], tuple[dict[str, list[Any]], dict[str, list[Any]]]]:
     return tables
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over seeds, with the ends of its interval."""
+
+    mean: float
+    low: float = float("-inf")
+    high: float = float("inf")
+
+
+def about(kind: str, **changes: Any) -> About:
+    facts: dict[str, Any] = {
+        "kind": kind,
+        "name": f"first {kind}",
+        "tags": ("demo",),
+        "created": "2026-01-31T12:00:05+01:00",
+        "state": "complete",
+        "data": "Data: digits; 100 train samples.",
+        "spec_toml": 'epochs = 5\n\n[data]\nsource = "digits"\n',
+        "environment": {"torch": "2.13.0"},
+        "commands": [("Train it again from the start:", f"thalweg {kind}")],
+    }
+    return About(**facts | changes)
+
+
+def band(top: float, name: str = "", costs: Sequence[str] = ("epoch", "step")) -> Band:
+    """Return a curve that rises to a height in three evaluations."""
+    mean = [top / 3, top / 2, top]
+    x = {cost: [scale * k for k in (1.0, 2.0, 3.0)] for scale, cost in enumerate(costs, 1)}
+    return Band(name, x, mean, [y - 0.01 for y in mean], [y + 0.01 for y in mean])
+
+
+def sweep_of(axes: Mapping[str, Sequence[Any]], **changes: Any) -> SweepRecord:
+    """Return a sweep of three seeds, better from setting to setting; of the last one all diverge.
+
+    Of the one before one seed diverges.
+    """
+    points = [dict(zip(axes, each, strict=True)) for each in product(*axes.values())]
+    n = len(points)
+    settings = []
+    for k, values in enumerate(points):
+        y, lost = 0.5 + 0.4 * k / n, {n - 1: 3, n - 2: 1}.get(k, 0)
+        means = {"test_accuracy": Mean(y, y - 0.01, y + 0.01), "test_loss": Mean(1 - y)}
+        courses = {"test_accuracy": band(y), "running_loss": band(1 - y)}
+        own = (means, courses) if lost < 3 else ({}, {})
+        settings.append(Setting(values, own[0], 3, 3, lost, own[1]))
+    record = SweepRecord(about("sweep"), "test_accuracy", settings, groups=2, seconds=12.5)
+    return replace(record, **changes)
+
+
+COSTS = ("epochs", "gradient evaluations", "seconds")
+
+
+def race_of(names: Sequence[str] = ("adam", "sgd", "lost"), **changes: Any) -> RaceRecord:
+    """Return a race of three: the first is the best, and the last diverged on every seed."""
+    first, second, third = names
+    places = [
+        Place(first, Mean(0.9, 0.88, 0.92), None, 5, 0, Mean(2.0, 1.5, 2.5), 5),
+        Place(second, Mean(0.8, 0.79, 0.81), Mean(0.1, 0.05, 0.15), 5, 0, None, 3, 0.0004),
+        Place(third, None, None, 5, 5, None, 0, 0.0),
+    ]
+    good, bad = Mean(0.9, 0.88, 0.92), Mean(0.5)
+    lines = [
+        Line(first, [0.01, 0.1, 1.0], [bad, good, None], [0, 0, 1], 0.1),
+        Line(second, [0.01, 0.1, 1.0], [bad, bad, good], [0, 0, 0], 1.0),
+        Line(third, [0.01, 0.1, 1.0], [None, None, None], [1, 1, 1], 0.01),
+    ]
+    means = {place.name: place.value for place in places}
+    gone = Band(third, dict.fromkeys(COSTS, ()), (), (), (), "5 of 5 diverged")
+    bands = [band(0.9, first, COSTS), band(0.8, second, COSTS), gone]
+    ratios = {first: [1.0, 1.0, 2.0], second: [1.0, 3.0, float("inf")], third: 3 * [float("inf")]}
+    facts: dict[str, Any] = {
+        "metric": "val_accuracy",
+        "contestants": names,
+        "seeds": [0, 1, 2, 3, 4],
+        "tuning_seeds": [1004],
+        "settings": {first: f"optimizer {first}"},
+        "verdict": f"{first} is the best",
+        "tuning": {line.name: Tuned(line, 3, False) for line in lines},
+        "step_seconds": dict.fromkeys(names, 0.00125),
+        "target": "val_accuracy>=0.85",
+        "standings": {
+            "epochs": places,
+            "gradient evaluations": places,
+            "seconds": [places[1], places[0], places[2]],
+        },
+        "finals": {"val_accuracy": means, "test_accuracy": means, "test_loss": {}},
+        "bands": {"val_accuracy": bands, "test_loss": bands},
+        "profile": dict.fromkeys(COSTS, ratios),
+    }
+    return replace(RaceRecord(about("race"), **facts), **changes)
+
+
+@pytest.fixture
+def swept() -> Callable[..., SweepRecord]:
+    return sweep_of
+
+
+@pytest.fixture
+def raced() -> Callable[..., RaceRecord]:
+    return race_of
+
+
+@pytest.fixture
+def described() -> Callable[..., About]:
+    return about
+
+
+@pytest.fixture
+def mean() -> type[Mean]:
+    return Mean

@@ -1,4 +1,4 @@
-"""``thalweg report``: a run as one page."""
+"""``thalweg report``: a run, a sweep or a race as one page."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ def add(commands: Commands) -> None:
     """Add the command."""
     parser = commands.add_parser(
         "report",
-        help="write a run up as one page that needs no network",
+        help="write a run, a sweep or a race up as one page that needs no network",
         description=(
-            "Write a run up as one HTML page that needs no network: curves, learning rate,\n"
-            "confusion matrix, the worst mistakes, the spec, and how to repeat it. Print\n"
-            "where it is."
+            "Write a run, a sweep or a race up as one HTML page that needs no network, and\n"
+            "print where it is. Of a run: curves, learning rate, confusion matrix, the worst\n"
+            "mistakes, the spec, and how to repeat it. Of a sweep: the best setting, maps and\n"
+            "curves with 95 % intervals, and every setting. Of a race: the verdict, what it\n"
+            "rests on, the standings at equal cost, and how everybody was tuned."
         ),
-        examples=["thalweg report first", "thalweg report first --out first.html"],
+        examples=["thalweg report first", "thalweg report runs/sweep --out sweep.html"],
     )
-    parser.add_argument("run", metavar="RUN", help="folder or name of a run")
+    parser.add_argument("run", metavar="RUN", help="folder or name of a run, a sweep or a race")
     parser.add_argument(
-        "--out", metavar="FILE", type=Path, help="page to write (report.html in the run's folder)"
+        "--out", metavar="FILE", type=Path, help="page to write (report.html in the folder)"
     )
     parser.set_defaults(action=report)
 
@@ -31,14 +33,13 @@ def report(arguments: Namespace) -> int:
     """Write the page, and print where it is.
 
     Raises:
-        FileError: There is no such run, it is damaged, or the page cannot be written.
+        FileError: There is nothing such, it is damaged, or the page cannot be written.
     """
     from thalweg.files import inside, write_atomically
-    from thalweg.plots.report import report as page
-    from thalweg.store import find_run
+    from thalweg.study.report import report_of
 
-    run = find_run(arguments.run)
-    file = arguments.out or inside(run.path, "report.html")
-    write_atomically(file, page(run))
+    folder, page = report_of(arguments.run)
+    file = arguments.out or inside(folder, "report.html")
+    write_atomically(file, page)
     print(place(file))
     return 0

@@ -1,23 +1,59 @@
 """Pictures: plain arrays and columns in, a Plotly figure or a page out."""
 
+from thalweg.plots.against import Line, metric_against
+from thalweg.plots.bands import Band, band_curves
 from thalweg.plots.compare import comparison
 from thalweg.plots.confusion import confusion_matrix
 from thalweg.plots.curves import learning_rate, training_curves
+from thalweg.plots.forest import Entry, forest
+from thalweg.plots.heat import Cell, heat_map
 from thalweg.plots.mistakes import mistake_grid
+from thalweg.plots.parallel import Strand, parallel_axes
 from thalweg.plots.picture import save
-from thalweg.plots.report import Record, report
+from thalweg.plots.profile import performance_profile
+from thalweg.plots.report import (
+    About,
+    Place,
+    RaceRecord,
+    Record,
+    Setting,
+    SweepRecord,
+    Tuned,
+    race_report,
+    report,
+    sweep_report,
+)
 from thalweg.plots.samples import sample_grid
 from thalweg.plots.schedules import schedule_curves
 
 __all__ = [
+    "About",
+    "Band",
+    "Cell",
+    "Entry",
+    "Line",
+    "Place",
+    "RaceRecord",
     "Record",
+    "Setting",
+    "Strand",
+    "SweepRecord",
+    "Tuned",
+    "band_curves",
     "comparison",
     "confusion_matrix",
+    "forest",
+    "heat_map",
     "learning_rate",
+    "metric_against",
     "mistake_grid",
+    "parallel_axes",
+    "performance_profile",
+    "race_report",
     "report",
     "sample_grid",
     "save",
     "schedule_curves",
+    "sweep_report",
     "training_curves",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 
 def plain(text: str, most: int = 0) -> str:
@@ -19,6 +20,26 @@ def plain(text: str, most: int = 0) -> str:
     if most and len(text) > most:
         text = text[: most - 1] + "…"
     return html.escape(text, quote=False)
+
+
+def setting_text(value: Any, most: int = 0) -> str:
+    """Return the value of a setting as a table or an axis shows it.
+
+    Args:
+        value: Any value of a spec.
+        most: Characters to keep, the last of them an ellipsis if there were more; 0 keeps all.
+
+    Example:
+        >>> [setting_text(value) for value in (1e-05, 0.030000000000000002, [16, 8], True, None)]
+        ['1e-05', '0.03', '[16, 8]', 'yes', 'none']
+    """
+    if isinstance(value, list | tuple):
+        text = f"[{', '.join(map(setting_text, value))}]"
+    elif isinstance(value, bool) or value is None:
+        text = {True: "yes", False: "no", None: "none"}[value]
+    else:
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text[: most - 1] + "…" if most and len(text) > most else text
 
 
 def is_share(metric: str) -> bool:

@@ -17,6 +17,9 @@ those who see no red, no green or no blue, and in lightness, as grey print needs
 RIGHT, WRONG = "#7fb2f7", "#f0a35e"
 """Cells that say something, at their fullest: pale enough for text upon them."""
 
+RAMP = ("#bcc6d2", "#8db1de", "#5488d0", "#2a5bb0", "#12306e")
+"""From the worst to the best, each further from the page in lightness than the one before."""
+
 DARK = {
     INK: "#e8eaed",
     MUTED: "#a3abb5",
@@ -32,6 +35,11 @@ DARK = {
     "#886315": "#fcee32",
     "#4b11aa": "#8961f5",
     "#0ea2be": "#aff1ff",
+    "#bcc6d2": "#46505c",
+    "#8db1de": "#3a659b",
+    "#5488d0": "#4c8fd6",
+    "#2a5bb0": "#86bdf3",
+    "#12306e": "#d6e9ff",
 }
 """The colour on a dark page by the colour on white; one to one, so that it can be undone."""
 

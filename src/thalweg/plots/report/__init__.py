@@ -1,6 +1,20 @@
-"""One page that says what a run was and what became of it."""
+"""One page that says what a run, a sweep or a race was and what came of it."""
 
+from thalweg.plots.report.about import About
 from thalweg.plots.report.page import report
+from thalweg.plots.report.race import Place, RaceRecord, Tuned, race_report
 from thalweg.plots.report.record import Record
+from thalweg.plots.report.sweep import Setting, SweepRecord, sweep_report
 
-__all__ = ["Record", "report"]
+__all__ = [
+    "About",
+    "Place",
+    "RaceRecord",
+    "Record",
+    "Setting",
+    "SweepRecord",
+    "Tuned",
+    "race_report",
+    "report",
+    "sweep_report",
+]

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
-import plotly.io
-from markupsafe import Markup
 from numpy.typing import NDArray
-from plotly.offline import get_plotlyjs
 
-from thalweg.plots import theme
 from thalweg.plots.columns import Columns, metrics_of, rows_of, values
 from thalweg.plots.confusion import READABLE, confusion, confusion_matrix
 from thalweg.plots.curves import learning_rate, training_curves
 from thalweg.plots.mistakes import captions_of
 from thalweg.plots.pixels import to_png
+from thalweg.plots.report.frame import Figure, bare, render
 from thalweg.plots.report.record import Record
 from thalweg.plots.report.tables import MOST_ROWS, by_class, evaluations, final_metrics
 from thalweg.plots.report.words import (
     STATES,
     commands,
     duration,
-    listed,
     no_mistakes,
     no_predictions,
 )
@@ -68,15 +58,9 @@ def report(run: Record) -> str:
         ("training time", duration(last["seconds"]) if "seconds" in last else "–", True),
         ("parameters", f"{run.parameters:,}", False),
     ]
-    script = Markup(_text("page.js"))
-    plotly = Markup(get_plotlyjs())
-    return _template().render(
+    return render(
+        "page",
         run=run,
-        theme=theme,
-        dark=theme.DARK,
-        style=Markup(_text("page.css")),
-        scripts=[plotly, script],
-        hashes=[_hash(plotly), _hash(script)],
         state=STATES.get(run.state, run.state),
         facts=facts,
         samples=[f"{n:,} {split}" for split, n in run.samples.items() if n],
@@ -95,41 +79,27 @@ def report(run: Record) -> str:
         n_evaluations=rows_of(epochs),
         most_rows=MOST_ROWS,
         commands=commands(run, float(last.get("epoch", 0))),
-        listed=listed,
-        embed=_embed,
     )
 
 
 # ── figures ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True)
-class _Figure:
-    """A figure on the page: its id, what it shows, what to know about it, and its size."""
-
-    id: str
-    title: str
-    caption: str
-    json: Markup
-    height: str = "360px"
-    width: str = "0"
-
-
-def _curves(run: Record, steps: Columns, epochs: Columns, metrics: list[str]) -> list[_Figure]:
+def _curves(run: Record, steps: Columns, epochs: Columns, metrics: list[str]) -> list[Figure]:
     figures = []
     for place, metric in enumerate(metrics):
         figure = training_curves(steps, epochs, metric, diverged=run.state == "diverged")
         caption = figure.layout.meta["caption"]
         title = metric[:1].upper() + metric[1:]
-        figures.append(_Figure(f"figure-{place}", title, caption, _bare(figure)))
+        figures.append(Figure(f"figure-{place}", title, caption, bare(figure)))
     rate = learning_rate(steps, epochs)
     caption = "Of each update." if rows_of(steps) else "At each evaluation."
-    return [*figures, _Figure("figure-lr", "Learning rate", caption, _bare(rate), "240px")]
+    return [*figures, Figure("figure-lr", "Learning rate", caption, bare(rate), "240px")]
 
 
 def _confusion(
     run: Record, predictions: Mapping[str, NDArray[Any]] | None, counts: NDArray[np.int64]
-) -> _Figure:
+) -> Figure:
     assert predictions is not None
     figure = confusion_matrix(predictions["true"], predictions["predicted"], run.classes)
     C, total = len(counts), int(counts.sum())
@@ -141,15 +111,9 @@ def _confusion(
     )
     least = 100 + 25 * C if C <= READABLE else 300
     height = f"clamp({least}px, 90vw, {figure.layout.height}px)"
-    return _Figure(
-        "figure-confusion", "Confusion matrix", caption, _bare(figure), height, f"{least}px"
+    return Figure(
+        "figure-confusion", "Confusion matrix", caption, bare(figure), height, f"{least}px"
     )
-
-
-def _bare(figure: Any) -> Markup:
-    """Return a figure as JSON, of the size that the page gives it."""
-    figure.update_layout(width=None, height=None)
-    return _embed(json.loads(plotly.io.to_json(figure, validate=False, engine="json")))
 
 
 def _pictures(run: Record) -> list[tuple[str, list[str]]]:
@@ -189,32 +153,3 @@ def _wrong(counts: NDArray[np.int64]) -> int:
 def _furthest(steps: Columns, epochs: Columns) -> Columns:
     """Return the table that came furthest."""
     return max((epochs, steps), key=lambda table: max(values(table, "step"), default=-1.0))
-
-
-# ── the page ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def _embed(value: Any) -> Markup:
-    """Return JSON that may stand in a script element: nothing in it can end the element."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), sort_keys=True)
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)
-
-
-def _hash(script: str) -> str:
-    """Return what the page's policy lets run: this script, and no other."""
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
-def _text(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_text("page.html.jinja"))
