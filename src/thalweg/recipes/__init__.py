@@ -119,8 +119,8 @@ def load_sweep_recipe(name: str) -> SweepRecipe:
         SpecError: There is no such recipe, or it is that of one run.
 
     Example:
-        >>> load_sweep_recipe("weight-decay").over
-        {'weight_decay': [10.0, 1.0, 0.1]}
+        >>> load_sweep_recipe("lr-extremes").over
+        {'lr': [100.0, 10.0, 1.0, 0.2, 0.001]}
     """
     if name in _texts():
         hint = f"thalweg train --recipe {name}"
