@@ -33,3 +33,13 @@ def test_a_damaged_run(told: Told, copied: Path) -> None:
     _, err = told("report", "first", code=1)
     assert "predictions.parquet (damaged)" in err
     assert not (copied / "first" / "report.html").exists()
+
+
+def test_sweeps_and_races_have_pages_of_their_own(told: Told, copied: Path) -> None:
+    small = ("--hidden", "8", "--steps", "4", "--quiet")
+    told("sweep", "digits", "--over", "lr=0.01,0.1", "--name", "rates", *small)
+    told("race", "digits", "--optimizers", "sgd", "--seeds", "2", "--no-tune", *small)
+    assert told("report", "rates")[0] == "runs/rates/report.html\n"
+    assert "Test accuracy against lr" in (copied / "rates" / "report.html").read_text("utf-8")
+    assert told("report", "runs/race")[0] == "runs/race/report.html\n"
+    assert "The verdict" in (copied / "race" / "report.html").read_text("utf-8")

@@ -311,6 +311,16 @@ def _race_commands(race: Race, folder: Path) -> list[tuple[str, str]]:
         commands.append(("Go on from its last checkpoint:", resume))
     if info.own:
         return [*commands, *_given(info.own, _environment(folder))]
+    names = [name for name in info.contestants if isinstance(name, str)]
+    first = race.base.seed
+    counted = info.seeds == list(range(first, first + len(info.seeds)))
+    if counted and len(names) == len(info.contestants) and "," not in "".join(names):
+        words = ["thalweg", "race", "--spec", str(folder / "spec.toml")]
+        words += ["--optimizers", ",".join(names), "--seeds", str(len(info.seeds))]
+        words += ["--tuning-seeds", str(len(info.tuning_seeds))] if info.tune else ["--no-tune"]
+        words += ["--order", info.order, "--metric", info.metric]
+        words += ["--target", info.target] if info.target else []
+        return [*commands, ("Run it again from the start:", shlex.join(words))]
     facts = {
         "optimizers": info.contestants,
         "seeds": info.seeds,
