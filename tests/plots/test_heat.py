@@ -48,6 +48,8 @@ def test_many_cells_have_a_bar_instead_of_numbers(mean: Any) -> None:
     assert (good.texttemplate, good.showscale) == (None, True)
     assert [colour for _, colour in good.colorscale] == list(RAMP)
     assert len(figure.layout.xaxis.tickvals) == 15
+    assert figure.layout.shapes[0].line.color not in RAMP
+    assert figure.data[1].texttemplate == "%{text}"
 
 
 def test_nothing_but_divergence() -> None:

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from thalweg.plots.intervals import Interval, split_of, told
 from thalweg.plots.scales import ordered, scale_of
 from thalweg.plots.text import amount, falls, is_share, plain, setting_text
-from thalweg.plots.theme import EMPTY, INK, MUTED, RAMP, RIGHT, WRONG, style
+from thalweg.plots.theme import EMPTY, INK, MUTED, RAMP, RIGHT, SERIES, WRONG, style
 from thalweg.plots.thin import Floats
 
 READABLE = 12
@@ -88,12 +88,13 @@ def heat_map(
     shared |= {"texttemplate": "%{text}" if readable else None, "textfont": {"color": INK}}
     shared |= {"hovertemplate": "%{customdata}<extra></extra>"}
     figure.add_heatmap(z=z, **shared, **_colours(z, metric, colours, shown=not readable))
+    shared["texttemplate"] = "%{text}"
     orange = [[0, WRONG], [1, WRONG]]
     figure.add_heatmap(z=lost, zmin=0, zmax=1, colorscale=orange, showscale=False, **shared)
     if best is not None:
         figure.add_shape(
             type="rect", x0=best[1] - 0.5, x1=best[1] + 0.5, y0=best[0] - 0.5, y1=best[0] + 0.5,
-            line={"color": INK, "width": 3},
+            line={"color": INK if readable else SERIES[1], "width": 3},
         )  # fmt: skip
     figure.update_xaxes(title_text=_with_scale(axes[0], xs), **_ticks(xs))
     figure.update_yaxes(title_text=_with_scale(axes[1], ys), **_ticks(ys))
