@@ -213,6 +213,8 @@ class _GroupWriter:
         columns = self.folder.metrics(self.index)
         if len(columns.get("step", [])) < rows:
             raise FileError(f"{self.table.folder} with fewer rows", f"the {rows} of its checkpoint")
+        if not rows:  # nobody was evaluated yet
+            return 0
         kept = {name: values[:rows] for name, values in columns.items()}
         series.histories[self.index].epochs = {
             name: values
