@@ -18,7 +18,7 @@ from thalweg.errors import (
 from thalweg.runtime import configure_runtime
 
 if TYPE_CHECKING:
-    from thalweg import data, engine, nn, optim, plots, recipes, store, study
+    from thalweg import data, engine, landscape, nn, optim, plots, recipes, store, study
     from thalweg.data import Data, Split, load_data
     from thalweg.engine import Run
     from thalweg.recipes import load_recipe
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from thalweg.store import RunFolder
     from thalweg.study import (
         Interrupted,
+        Landscape,
         Race,
         Sweep,
+        load_landscape,
         load_race,
         load_run,
         load_sweep,
+        map_landscape,
         race,
         resume,
         sweep,
@@ -55,6 +58,10 @@ __all__ = [  # noqa: RUF022
     "race",
     "load_race",
     "Race",
+    # the ground
+    "map_landscape",
+    "load_landscape",
+    "Landscape",
     # data
     "load_data",
     "Data",
@@ -64,6 +71,7 @@ __all__ = [  # noqa: RUF022
     "nn",
     "optim",
     "engine",
+    "landscape",
     "store",
     "study",
     "plots",
@@ -87,6 +95,7 @@ _HOMES = {
     "Interrupted": "study", "load_run": "study", "resume": "study", "train": "study",
     "Sweep": "study", "load_sweep": "study", "sweep": "study",
     "Race": "study", "load_race": "study", "race": "study",
+    "Landscape": "study", "load_landscape": "study", "map_landscape": "study",
     "Spec": "spec",
     "load_recipe": "recipes",
 }  # fmt: skip

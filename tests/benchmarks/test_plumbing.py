@@ -67,3 +67,12 @@ def test_cohort_measures_members_and_peers_and_many_in_groups():
     assert all(line["peak_bytes"] <= line["budget_bytes"] for line in series.values())
     (aim,) = (line for line in printed if line["kind"] == "aim")
     assert aim["what"] == "linear"
+
+
+@pytest.mark.slow
+def test_landscape_finds_what_a_loop_finds():
+    options = ("--nets", "lab-mlp", "--repetitions", "1", "--batches", "64")
+    (line,) = (line for line in lines("landscape.py", *options) if line["kind"] == "landscape")
+    assert line["points"] == 25
+    assert line["largest_relative_difference"] < 1e-5
+    assert set(line["loop_over_thalweg"]) == {"64"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,12 +12,15 @@ from torch import Tensor
 from thalweg.errors import ModelError, SpecError
 from thalweg.landscape.directions import Directions
 
+States = Tensor | Sequence[Tensor]
+"""States of one run: (T, P), or T of (P,) or (1, P)."""
+
 BLOCK = 2**16
 """Parameters that are brought to float64 at a time."""
 
 
 def principal_components(
-    runs: Sequence[Tensor] | Sequence[Sequence[Tensor]],
+    runs: States | Sequence[States],
     count: int = 2,
     *,
     n_states: int | None = None,
@@ -136,21 +140,20 @@ def walk_null(
     return tuple(shares)
 
 
-def _series(runs: Sequence[Tensor] | Sequence[Sequence[Tensor]]) -> list[Tensor]:
+def _series(runs: States | Sequence[States]) -> list[Tensor]:
     """Return the states of each run, (T, P)."""
     if not len(runs):
         raise SpecError("no states", "those of one run at least")
     first = runs[0]
-    if isinstance(runs, Tensor) or (isinstance(first, Tensor) and first.squeeze().dim() < 2):
-        return [_states(runs)]
-    return [_states(states) for states in runs]
+    alone = isinstance(first, Tensor) and (first.dim() < 2 or len(first) == 1 < len(runs))
+    return [_states(runs)] if alone else [_states(states) for states in runs]
 
 
-def _states(states: Tensor | Sequence[Tensor | Sequence[Tensor]]) -> Tensor:
+def _states(states: Any) -> Tensor:
     """Return the states of one run, (T, P)."""
-    if isinstance(states, Tensor):
+    if isinstance(states, Tensor) and states.dim() == 2:
         return states
-    return torch.stack([s.reshape(-1) for s in states if isinstance(s, Tensor)])
+    return torch.stack([state.reshape(-1) for state in states])
 
 
 def _choose(states: int, wanted: int | None, start: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from thalweg.study.evaluating import Evaluation, evaluate
 from thalweg.study.grid import half_decades
 from thalweg.study.inputs import read_images
 from thalweg.study.intervals import Interval, mean_interval, paired_interval
+from thalweg.study.landscape import Landscape, draw_landscape, load_landscape, map_landscape
 from thalweg.study.network import load_network
 from thalweg.study.racing import Race, begin_race, go_on_race, load_race, race
 from thalweg.study.resuming import go_on, load_run, resume
@@ -19,6 +20,7 @@ __all__ = [
     "Evaluation",
     "Interrupted",
     "Interval",
+    "Landscape",
     "Race",
     "Row",
     "Standing",
@@ -26,16 +28,19 @@ __all__ = [
     "Trace",
     "begin",
     "begin_race",
+    "draw_landscape",
     "estimate",
     "evaluate",
     "go_on",
     "go_on_race",
     "go_on_sweep",
     "half_decades",
+    "load_landscape",
     "load_network",
     "load_race",
     "load_run",
     "load_sweep",
+    "map_landscape",
     "mean_interval",
     "paired_interval",
     "plan_sweep",

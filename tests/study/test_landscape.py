@@ -1,0 +1,106 @@
+"""Landscapes of runs: what is mapped, and what comes back from the disk."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+import torch
+
+from thalweg.errors import FileError, ModelError, SpecError
+from thalweg.store import write_parquet
+from thalweg.study import landscape as study
+from thalweg.study import train
+from thalweg.study.landscape import draw_landscape, load_landscape, map_landscape
+
+OPTIONS = {"model": "mlp", "hidden": (8,), "lr": 0.05, "steps": 12, "batch_size": 60}
+QUICK = {"resolution": (4, 5), "subset": 100}
+
+
+@pytest.fixture(scope="module")
+def runs(digits, tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    return [
+        train(data=digits, seed=seed, record_states=2, out=root / f"{seed}", **OPTIONS)
+        for seed in range(2)
+    ]
+
+
+def test_several_runs_share_a_plane_and_have_their_own_heights(runs):
+    land = map_landscape(runs, **QUICK)
+    assert land.surface.directions.kind == "principal components"
+    assert land.surface.shape == (4, 5)
+    assert land.names == ("0", "1")
+    assert [each.steps for each in land.trails] == [(0, 2, 4, 6, 8, 10, 12)] * 2
+    assert land.trails[1].residuals[-1] == 0
+    assert abs(land.trails[1].values["loss"][-1] - land.surface.reference["loss"]) < 1e-6
+    assert len(land.surface.directions.null) == 2
+
+
+def test_a_run_may_be_its_folder(tmp_path):
+    run = train("mlp", "digits", hidden=(8,), steps=9, record_states=3, out=tmp_path / "a")
+    one, other = (map_landscape(each, **QUICK).surface for each in (run, run.folder))
+    assert torch.equal(one.values["loss"], other.values["loss"])
+
+
+def test_what_is_saved_comes_back(runs, tmp_path):
+    land = map_landscape(runs, out=tmp_path / "land", **QUICK)
+    again = load_landscape(tmp_path / "land")
+    assert again.names == land.names
+    for name, grid in land.surface.values.items():
+        assert torch.equal(again.surface.values[name], grid)
+    for mine, theirs in zip(land.trails, again.trails, strict=True):
+        assert mine.steps == theirs.steps
+        assert torch.equal(mine.coordinates, theirs.coordinates)
+        assert torch.equal(mine.residuals, theirs.residuals)
+        assert mine.statistics == theirs.statistics
+        for name, values in mine.values.items():
+            assert torch.equal(values, theirs.values[name])
+
+
+def test_an_interrupted_map_goes_on_to_the_same_bits(runs, tmp_path, monkeypatch):
+    whole = map_landscape(runs, resolution=17, subset=100)
+    monkeypatch.setattr(study, "EVERY", 0.0)
+    for land in draw_landscape(runs, resolution=17, subset=100, out=tmp_path):
+        if land.surface.done.sum() > 70:
+            break
+    assert not load_landscape(tmp_path).surface.whole
+    rest = list(draw_landscape(runs, resolution=17, subset=100, out=tmp_path))
+    assert rest[0].surface.done.sum() > 70
+    assert torch.equal(rest[-1].surface.values["loss"], whole.surface.values["loss"])
+    assert load_landscape(tmp_path).surface.whole
+
+
+def test_runs_without_states_have_other_planes(digits):
+    ends = [train(data=digits, seed=seed, out=False, **OPTIONS) for seed in range(2)]
+    line = map_landscape(ends, resolution=5, subset=100)
+    assert line.surface.directions.kind == "line between checkpoints"
+    assert [each.coordinates.round(decimals=6).tolist() for each in line.trails] == [[[0]], [[1]]]
+    alone = map_landscape(ends[0], **QUICK)
+    assert alone.surface.directions.kind.startswith("random")
+    assert alone.trails[0].steps == (12,)
+    with pytest.raises(SpecError, match="without recorded states"):
+        map_landscape(ends, kind="principal")
+
+
+def test_batch_normalisation_has_its_statistics_said(digits):
+    run = train(data=digits, norm="batch", record_states=4, out=False, **OPTIONS)
+    land = map_landscape(run, statistics="estimated", **QUICK)
+    assert (land.surface.statistics, land.trails[0].statistics) == ("estimated", "estimated")
+    assert map_landscape(run, **QUICK).surface.statistics == "frozen"
+
+
+def test_what_does_not_fit_says_so(runs, digits, tmp_path):
+    wider = train(data=digits, out=False, **{**OPTIONS, "hidden": (9,)})
+    with pytest.raises(ModelError, match="run 0, of another architecture"):
+        map_landscape([wider, runs[0]])
+    with pytest.raises(SpecError, match="no runs"):
+        map_landscape([])
+    with pytest.raises(SpecError, match="did you mean random"):
+        map_landscape(runs, kind="ramdom")
+    map_landscape(runs, out=tmp_path, **QUICK)
+    (tmp_path / "trails.parquet").unlink()
+    with pytest.raises(FileError, match="no such file"):
+        load_landscape(tmp_path)
+    write_parquet(tmp_path / "trails.parquet", pa.table({"run": [0]}))
+    with pytest.raises(FileError, match="holds no trails"):
+        load_landscape(tmp_path)
