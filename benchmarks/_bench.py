@@ -70,7 +70,8 @@ class Worker:
         command = [sys.executable, "-W", "ignore", str(script), json.dumps(asdict(task))]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=env)
-        self.task, self.setup = task, self._answer()
+        self.task = task
+        self.setup = self._answer()
 
     def __call__(self, **request: Any) -> dict[str, Any]:
         """Let it compute once."""
