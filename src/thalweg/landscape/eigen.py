@@ -63,10 +63,13 @@ def eigenpairs(
         which: Which end: ``algebraic`` for the largest, as for sharpness; ``magnitude`` for the
             largest in absolute value; ``smallest`` for the smallest.
         tolerance: The residuals ‖H v − λ v‖ at which to stop, relative to the largest |λ| that was
-            found. An operator in float32 has no residuals below some 1e-6.
+            found. An operator in float32 has no residuals below some 1e-6. The values are those of
+            some eigenvectors; with a loose tolerance, eigenvalues that the start hardly touches may
+            be missed.
         block: Vectors that are multiplied at once. More cost more products, and tell eigenvalues
             apart that are equal, or closer than the tolerance: up to ``block`` of them.
-        start: Vectors (P,) or (P, b) to start from, such as those of a similar operator.
+        start: Vectors (P,) or (P, b) to start from, such as those of a similar operator with random
+            parts added; a start that is an eigenvector already is all that is found.
         most: Products with one vector after which to give up: the result says so.
         basis: Vectors to hold in memory; by default 2k + 40.
 
@@ -89,8 +92,9 @@ def eigenpairs(
     _check(P, k, which, tolerance, min(most, block))
     b = min(block, P)
     limit = min(P, max(basis or 2 * k + 40, k + 2 * b))
-    Q = _orthonormal(_begin(P, b, start, generator), None, generator)[0]
-    V, T = Q[:, :0], Q.new_zeros(0, 0)
+    begin = _begin(P, b, start, generator).to(H.device)
+    V, T = begin[:, :0], begin.new_zeros(0, 0)
+    Q, _ = _orthonormal(begin, V, 1e-12 * _largest(begin), generator)
     products = 0
     while True:
         W = _product(H, Q)
@@ -100,7 +104,7 @@ def eigenpairs(
         T = _bordered(T, column)
         values, S = torch.linalg.eigh(T)
         values, S = _order(values, S, which)
-        Q, R = _orthonormal(W - V @ column, V, generator)
+        Q, R = _orthonormal(W - V @ column, V, 1e-12 * _largest(W), generator)
         wanted = min(k, len(values))
         # H V = V T + Q R Eᵀ, so that a Ritz vector V s has the residual Q R (the end of s).
         errors = torch.linalg.vector_norm(R @ S[len(S) - R.shape[1] :, :wanted], dim=0)
@@ -164,29 +168,31 @@ def _order(values: Tensor, S: Tensor, which: str) -> tuple[Tensor, Tensor]:
     return values[order], S[:, order]
 
 
-def _orthonormal(W: Tensor, V: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _largest(W: Tensor) -> float:
+    return float(torch.linalg.vector_norm(W, dim=0).max())
+
+
+def _orthonormal(
+    W: Tensor, V: Tensor, least: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Return Q, orthonormal and orthogonal to V, and R with Q R the part of W outside V.
 
-    Q has as many columns as W, or as there is room for. Where W has less to give, Q goes on with
-    random directions, whose rows in R are 0.
+    Q has as many columns as W, or as there is room for. Where W has no more than ``least`` to give,
+    Q goes on with random directions, whose rows in R are 0.
     """
-    V = W[:, :0] if V is None else V
-    size = torch.linalg.vector_norm(W, dim=0).max()
     columns: list[Tensor] = []
     R = W.new_zeros(min(W.shape[1], len(W) - V.shape[1]), W.shape[1])
-    outside = W - V @ (V.T @ W)
     for column in range(R.shape[0]):
-        w = outside[:, column]
-        w, weights = _against(w, V, columns)
+        w, weights = _against(W[:, column], V, columns)
         norm = torch.linalg.vector_norm(w)
         for row, weight in enumerate(weights):
             R[row, column] = weight
-        if norm <= 1e-12 * size or norm == 0:
+        if norm <= least:
             w, norm = _fresh(len(W), V, columns, generator, W), norm * 0
         R[column, column] = norm
         columns.append(w / torch.linalg.vector_norm(w))
     Q = torch.stack(columns, 1) if columns else W[:, :0]
-    R[:, R.shape[0] :] = Q.T @ outside[:, R.shape[0] :]
+    R[:, R.shape[0] :] = Q.T @ W[:, R.shape[0] :]
     return Q, R
 
 

@@ -8,15 +8,16 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
+from torch.func import vmap
 
 from thalweg.errors import ModelError
-from thalweg.landscape.objective import Batch, Criterion, Objective, differentiate
+from thalweg.landscape.objective import Batch, Criterion, Objective, differentiate, finite
 
 DENSE = 5_000
 """More parameters than these have no dense Hessian here: it would hold 200 MB."""
 
-WIDE = 1 << 18
-"""Inputs of a batch, in numbers, above which vectors one by one are as quick as all at once."""
+WIDE = 1 << 22
+"""Bytes kept of a batch above which vectors one by one are as quick as all at once."""
 
 AT_ONCE = 32
 """Vectors that go through a batch's graph together."""
@@ -97,7 +98,7 @@ class Hessian:
         self.objective = Objective(network, loss, batches, per, training=training)
         self.memory, self.products = memory, 0
         self._leaves = self.objective.leaves()
-        self._kept: dict[int, list[Tensor]] = {}
+        self._kept: dict[int, tuple[int, list[Tensor]]] = {}
         self._full = memory <= 0
         self._mapped = True
 
@@ -152,15 +153,13 @@ class Hessian:
         return self @ torch.eye(P, dtype=self.dtype, device=self.device)
 
     def _gradients(self) -> Iterator[tuple[float, int, list[Tensor]]]:
-        """Yield each batch's share of the samples, its size, and its gradient, differentiable."""
+        """Yield each batch's share of the samples, and its gradient with the bytes it holds."""
         for number, (x, y) in enumerate(self.objective.batches):
-            gradient = self._kept.get(number)
-            if gradient is None:
-                gradient = self._gradient(number, x, y)
-            yield len(x) / self.objective.samples, x.numel(), gradient
+            kept = self._kept.get(number) or self._gradient(number, x, y)
+            yield len(x) / self.objective.samples, *kept
 
-    def _gradient(self, number: int, x: Tensor, y: Tensor) -> list[Tensor]:
-        """Return a batch's gradient, and keep it while there is memory."""
+    def _gradient(self, number: int, x: Tensor, y: Tensor) -> tuple[int, list[Tensor]]:
+        """Return the bytes of a batch's gradient, and it; and keep it while there is memory."""
         held: dict[int, int] = {}
 
         def count(tensor: Tensor) -> Tensor:
@@ -170,14 +169,14 @@ class Hessian:
         with saved_tensors_hooks(count, _same):
             loss = self.objective.loss(self._leaves, x, y, twice=True)
             gradient = differentiate(loss, self._leaves, twice=True)
-        if not torch.isfinite(loss):
-            raise ModelError(f"a loss of {loss.item()}", "a finite number", "the network diverged")
+        finite(loss.item())
+        size = sum(held.values())
         if not self._full:
-            self.memory -= sum(held.values())
+            self.memory -= size
             self._full = self.memory < 0
             if not self._full:
-                self._kept[number] = gradient
-        return gradient
+                self._kept[number] = size, gradient
+        return size, gradient
 
     def _product(self, gradient: list[Tensor], rows: Tensor, *, mapped: bool) -> Tensor:
         """Return the products with vectors (k, P) of a batch: (k, P)."""
@@ -186,33 +185,26 @@ class Hessian:
         if not outputs:  # the loss is linear in the parameters
             return torch.zeros_like(rows)
         parts = [p for p, alive in zip(self.objective.parts(rows), live, strict=True) if alive]
+
+        def backward(*vectors: Tensor) -> tuple[Tensor, ...]:
+            found = torch.autograd.grad(
+                outputs, self._leaves, vectors, retain_graph=True, allow_unused=True
+            )
+            pairs = zip(found, self._leaves, strict=True)
+            return tuple(torch.zeros_like(leaf) if f is None else f for f, leaf in pairs)
+
         if mapped and self._mapped and len(rows) > 2:
             try:
-                return self._backward(outputs, parts, rows, mapped=True)
+                return _side_by_side(vmap(backward)(*parts))
             except RuntimeError:  # an operation that vmap cannot map
                 self._mapped = False
-        alone = [
-            self._backward(outputs, [part[row] for part in parts], rows[row : row + 1])
-            for row in range(len(rows))
-        ]
-        return torch.cat(alone)
+        alone = [backward(*vectors) for vectors in zip(*parts, strict=True)]
+        return _side_by_side([torch.stack(each) for each in zip(*alone, strict=True)])
 
-    def _backward(
-        self, outputs: list[Tensor], vectors: list[Tensor], rows: Tensor, *, mapped: bool = False
-    ) -> Tensor:
-        found = torch.autograd.grad(
-            outputs,
-            self._leaves,
-            vectors,
-            retain_graph=True,
-            allow_unused=True,
-            is_grads_batched=mapped,
-        )
-        pieces = [
-            rows.new_zeros(len(rows), leaf.numel()) if f is None else f.reshape(len(rows), -1)
-            for f, leaf in zip(found, self._leaves, strict=True)
-        ]
-        return torch.cat(pieces, 1)
+
+def _side_by_side(parts: Sequence[Tensor]) -> Tensor:
+    """Return tensors (k, …) as one (k, P)."""
+    return torch.cat([part.reshape(len(part), -1) for part in parts], 1)
 
 
 def _same(tensor: Tensor) -> Tensor:

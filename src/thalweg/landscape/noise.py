@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thalweg.errors import DataError
 from thalweg.landscape.hessian import Operator
-from thalweg.landscape.objective import Objective
+from thalweg.landscape.objective import Objective, finite
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def gradient_noise(objective: Objective, H: Operator | None = None) -> Noise:
 
     Raises:
         DataError: There are fewer than three batches, or they differ in size.
+        ModelError: The loss is not finite.
 
     Example:
         Targets ±1 + 2 for a constant that predicts 0: gradients 2·(0 − y), of mean −4, variance 4.
@@ -73,7 +74,9 @@ def gradient_noise(objective: Objective, H: Operator | None = None) -> Noise:
             "leave out the last batch if it is smaller",
         )
     b = sizes.pop()
-    g = torch.stack([gradient.double() for _, gradient in objective.each()])  # (m, P)
+    each = list(objective.each())
+    finite(sum(loss for loss, _ in each))
+    g = torch.stack([gradient.double() for _, gradient in each])  # (m, P)
     mean = g.mean(0)
     apart = (g - mean).square().sum(1)  # (m,)
     along = (g - mean) @ mean  # (m,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 
@@ -34,7 +35,7 @@ class Objective:
         loss: (outputs, labels) → the mean loss over the batch: a `thalweg.nn.Loss` or any other
             callable that autograd can differentiate.
         batches: Inputs (n, …) and labels (n, …); they may differ in size, and each sample counts
-            alike.
+            alike. They are moved to the network's device, and to its type unless they are integers.
         per: Names of parameters, or of modules for all parameters within; None for all. The others
             are constants. Parameters that do not require gradients are constants unless named.
         training: Whether BatchNorm is in training mode.
@@ -42,6 +43,7 @@ class Objective:
     Attributes:
         names: The parameters' names.
         theta: Where the network is, (P,).
+        batches: The samples.
         samples: How many samples there are, N.
 
     Raises:
@@ -78,7 +80,7 @@ class Objective:
         self._buffers = dict(self._network.named_buffers())
         self._loss, self._training = loss, training
         self.theta = torch.cat([own[name].detach().reshape(-1) for name in self.names])
-        self.batches = tuple((x, y) for x, y in batches)
+        self.batches = tuple((_to(x, self.theta), _to(y, self.theta)) for x, y in batches)
         self.samples = sum(len(x) for x, _ in self.batches)
         if not self.samples:
             raise DataError("no samples", "at least one batch (inputs, labels)")
@@ -166,6 +168,21 @@ class Objective:
         return [part.reshape(-1, *s) for part, s in zip(split, self._shapes, strict=True)]
 
 
+def finite(loss: float) -> float:
+    """Return a loss that is a number.
+
+    Raises:
+        ModelError: It is infinite or no number: there is no curvature where the loss is not finite.
+
+    Example:
+        >>> finite(0.5)
+        0.5
+    """
+    if not math.isfinite(loss):
+        raise ModelError(f"a loss of {loss}", "a finite number", "has the network diverged?")
+    return loss
+
+
 def differentiate(loss: Tensor, leaves: Sequence[Tensor], *, twice: bool = False) -> list[Tensor]:
     """Return the gradients of a loss, zeros where it does not depend on a leaf.
 
@@ -224,6 +241,10 @@ def layers(network: nn.Module) -> list[str]:
     """
     owners = (name.rpartition(".")[0] or name for name, _ in network.named_parameters())
     return list(dict.fromkeys(owners))
+
+
+def _to(tensor: Tensor, theta: Tensor) -> Tensor:
+    return tensor.to(theta) if tensor.is_floating_point() else tensor.to(theta.device)
 
 
 def _within(parameter: str, name: str) -> bool:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from thalweg.engine import Event, Run, Step
-from thalweg.errors import SpecError
+from thalweg.errors import ModelError, SpecError
 from thalweg.landscape.eigen import eigenpairs
 from thalweg.landscape.hessian import Hessian
 
@@ -24,7 +24,8 @@ class Reading:
 
     Attributes:
         step: Updates made.
-        sharpness: The largest eigenvalue of the Hessian of the training loss.
+        sharpness: The largest eigenvalue of the Hessian of the training loss; no number where that
+            loss is none.
         residual: How far it may be from an eigenvalue.
         limit: 2 / lr of that step's learning rate: gradient descent on a quadratic of larger
             curvature is unstable. Infinite at a rate of 0, and no number before the first step.
@@ -46,15 +47,17 @@ class SharpnessRecorder:
     every rule.
 
     The loss is the run's own, without penalties, over the first training samples; the network is in
-    evaluation mode. Each search starts from the last eigenvector, since that turns slowly. The run
-    is not touched: it takes the very steps that it would take unwatched.
+    evaluation mode. Each search starts from the last eigenvector, since that turns slowly, and a
+    random direction in equal parts: from the eigenvector alone it would find the same one again
+    after another had overtaken it. The run is not touched: it takes the very steps that it would
+    take unwatched.
 
     Source: Cohen, Kaur, Li, Kolter and Talwalkar, "Gradient descent on neural networks typically
     occurs at the edge of stability", 2021, arXiv:2103.00065.
 
     Args:
         every: Steps between two readings.
-        generator: Where the first search starts from, on the CPU.
+        generator: Where the random parts of the starts are drawn from, on the CPU.
         samples: Training samples of the loss, from the first; None for all.
         tolerance: Relative residual of the eigenvalue.
 
@@ -108,7 +111,21 @@ class SharpnessRecorder:
         x, y = train.x[: self.samples], train.y[: self.samples]
         batches = zip(x.split(CHUNK), y.split(CHUNK), strict=True)
         H = Hessian(run.cohort.stack.export(0), run.cohort.loss, batches)
-        top = eigenpairs(H, generator=self.generator, tolerance=self.tolerance, start=self._vector)
-        self._vector = top.vectors
+        try:
+            top = eigenpairs(
+                H, generator=self.generator, tolerance=self.tolerance, start=self._start(H.shape[0])
+            )
+        except ModelError:  # the run is diverging, and says so itself
+            self.readings.append(Reading(step, math.nan, math.nan, limit, converged=False))
+            return
+        self._vector = top.vectors[:, 0]
         value, residual = top.values[0].item(), top.residuals[0].item()
         self.readings.append(Reading(step, value, residual, limit, top.converged))
+
+    def _start(self, P: int) -> Tensor:
+        """Return where to start: the last eigenvector, if there is one, and a random direction."""
+        drawn = torch.randn(P, generator=self.generator, dtype=torch.float64)
+        if self._vector is None:
+            return drawn
+        unit: Tensor = drawn / torch.linalg.vector_norm(drawn)
+        return self._vector + unit.to(self._vector.device)

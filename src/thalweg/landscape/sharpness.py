@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import ModelError, SpecError
-from thalweg.landscape.objective import Objective
+from thalweg.landscape.objective import Objective, finite
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def box_sharpness(
             jac=True,
             method="L-BFGS-B",
             bounds=np.stack([-side, side], 1),
-            options={"maxiter": steps},
+            options={"maxiter": steps, "ftol": 0, "gtol": 0},
         )
     return climb.result(100 * (climb.highest - climb.base) / (1 + climb.base))
 
@@ -173,8 +173,7 @@ class _Climb:
     def __init__(self, objective: Objective) -> None:
         self.objective, self.x = objective, objective.theta.double()
         self.base, self.gradient = objective.value_and_gradient()
-        if not math.isfinite(self.base):
-            raise ModelError(f"a loss of {self.base}", "a finite number", "the network diverged")
+        finite(self.base)
         self.highest, self.perturbation = self.base, torch.zeros_like(self.x)
         self.evaluations = 1
 
@@ -183,10 +182,10 @@ class _Climb:
         y = y.to(self.x)
         value, gradient = self.objective.value_and_gradient(self.x + y)
         self.evaluations += 1
-        finite = math.isfinite(value)
-        if value > self.highest or not finite:
-            self.highest, self.perturbation = value if finite else math.inf, y.clone()
-        if not finite or not torch.isfinite(gradient).all():
+        if not value <= self.highest:  # a loss that is no number overflowed
+            self.highest = math.inf if math.isnan(value) else value
+            self.perturbation = y.clone()
+        if not math.isfinite(value) or not torch.isfinite(gradient).all():
             raise _UnboundedError
         return value, gradient
 
