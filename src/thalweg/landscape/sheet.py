@@ -18,6 +18,9 @@ from thalweg.nn.stacked.alike import hooked, layers
 REMEMBERED = 2**28
 """Bytes of first layers' outputs that are kept; of more, they are computed for each tile."""
 
+WORTH = 32
+"""Numbers that an output of the first layer is a sum over, from which to compute it once pays."""
+
 _LINEAR = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
@@ -31,7 +34,7 @@ class Sheet:
         ground: What is measured.
         directions: Origin and directions.
         statistics: BatchNorm's; see `Ground.evaluate`.
-        linear: Use that the first layer is linear, where it is.
+        linear: Use that the first layer is linear, where it is; None where that is quicker.
     """
 
     def __init__(
@@ -40,10 +43,12 @@ class Sheet:
         directions: Directions,
         statistics: Statistics = "frozen",
         *,
-        linear: bool = True,
+        linear: bool | None = None,
     ) -> None:
         self.ground, self.directions, self.statistics = ground, directions, statistics
-        halves = split_first(ground.network) if linear else None
+        halves = None if linear is False else split_first(ground.network)
+        if linear is None and halves is not None and _summed(halves[0]) < WORTH:
+            halves = None
         head, tail = halves or (None, ground.network)
         self._stack = copies(tail, ground.tile)
         own = self._stack.theta.shape[1]
@@ -147,6 +152,12 @@ def split_first(network: nn.Module) -> tuple[nn.Module, nn.Module] | None:
     shared = {id(p) for p in own} & {id(p) for p in others}
     trained = all(p.requires_grad for p in own) and any(p.requires_grad for p in others)
     return (head, tail) if own and trained and not shared else None
+
+
+def _summed(head: nn.Module) -> int:
+    """Return how many products an output of the first layer is a sum of."""
+    weight: Tensor = next(p for p in head.parameters() if p.dim() > 1)
+    return weight[0].numel()
 
 
 def _leaves(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
