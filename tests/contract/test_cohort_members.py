@@ -76,11 +76,11 @@ def test_every_rule(rule: str, net: str) -> None:
     assert len(group.cohort.slices) == 1  # they are moved as one
 
 
-@pytest.mark.parametrize("rule", ["adam", "lookahead", "sam", "soap"])
 @pytest.mark.parametrize("net", NETS)
-def test_two_threads(net: str, rule: str) -> None:
+def test_two_threads(net: str) -> None:
+    """Few steps: beside other programs, threads of so small products wait more than they work."""
     torch.set_num_threads(2)
-    check(members(net, rule, 3, shared=True, steps=SHORT), [0, 2], data=data(net))
+    check(members(net, "adam", 3, shared=True, steps=6), [0, 2], data=data(net))
 
 
 @pytest.mark.slow
