@@ -186,6 +186,16 @@ def test_interrupted_equals_uninterrupted_whatever_the_tiles(name, tmp_path):
     assert len(surfaces(ground, start=rest[-1])) == 1
 
 
+def test_a_survey_about_a_reference_that_has_no_loss_can_be_gone_on_with(tmp_path):
+    x = torch.full((2, 1), torch.nan)
+    ground = Ground(nn.Linear(1, 1), Split(x, x, x), tile=2)
+    plane = random_directions(ground, 1)
+    save_surface(next(survey(ground, plane, 5)), tmp_path / "some.safetensors")
+    rest = last(ground, plane, 5, start=load_surface(tmp_path / "some.safetensors"))
+    assert rest.whole
+    assert rest.values["loss"].isnan().all()
+
+
 def test_a_picture_appears_at_once_and_sharpens():
     ground = Ground(draw("mlp"), samples(20), tile=30)
     seen = list(survey(ground, random_directions(ground), 17))

@@ -141,8 +141,8 @@ def draw_landscape(
         start_from: The first recorded state that does.
         reference: Which of the last run's recorded states the plane passes through.
         seed: Of the subset and of random directions.
-        out: A folder to write to, at times and at the end; what an earlier call has left there of
-            the same survey is gone on with.
+        out: A folder to write to, at times and at the end, be it by Ctrl-C; what an earlier call
+            has left there of the same survey is gone on with.
 
     Raises:
         ThalwegError: A run cannot be read, or the runs and the options do not fit together.
@@ -160,15 +160,20 @@ def draw_landscape(
     trails = tuple(_trail(ground, directions, run) for run in loaded)
     file = None if out is None else Path(out) / "surface.safetensors"
     start = load_surface(file) if file is not None and file.exists() else None
-    written = time.monotonic()
-    for surface in survey(
-        ground, directions, resolution, extent, statistics=statistics, start=start
-    ):
-        land = Landscape(surface, names, trails)
-        if out is not None and (surface.whole or time.monotonic() - written > EVERY):
+    land, saved, written = None, False, time.monotonic()
+    try:
+        for surface in survey(
+            ground, directions, resolution, extent, statistics=statistics, start=start
+        ):
+            land = Landscape(surface, names, trails)
+            saved = out is not None and (surface.whole or time.monotonic() - written > EVERY)
+            if out is not None and saved:
+                land.save(out)
+                written = time.monotonic()
+            yield land
+    finally:  # Ctrl-C, or nobody asks for more
+        if out is not None and land is not None and not saved:
             land.save(out)
-            written = time.monotonic()
-        yield land
 
 
 def _directions(
