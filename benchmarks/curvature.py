@@ -45,7 +45,7 @@ LOSSES: dict[str, Callable[[], nn.Module]] = {
     "garment": nn.CrossEntropyLoss,
 }
 TOLERANCES = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4, 1e-5, 1e-6)
-PRODUCTS = (12, 24, 48, 96, 192, 384, 768)
+PRODUCTS = (12, 18, 24, 36, 48, 72, 96, 144, 192, 288, 384, 576, 768)
 AIM = 2.0
 
 
@@ -231,7 +231,7 @@ def main() -> None:
     add("--trace-accuracy", type=float, default=3e-2, help="relative error of the trace")
     add("--probes", type=int, default=5)
     add("--steps", type=int, default=50)
-    add("--seeds", type=int, default=5, help="of which a setting must satisfy the mean")
+    add("--seeds", type=int, default=10, help="of which a setting must satisfy the mean")
     add("--repetitions", type=int, default=3)
     add("--what", nargs="+", default=("eigenvalue", "trace", "density"))
     add("--data", help="folder with MNIST/raw")
