@@ -18,9 +18,9 @@ class Noise:
     """The gradient noise scale and what it is made of.
 
     Attributes:
-        simple: B_simple = tr Σ / |G|², in samples; infinite where |G|² is not told from 0.
+        simple: B_simple = tr Σ / ‖G‖², in samples; infinite where ‖G‖² is not told from 0.
         error: Its standard error, by the jackknife over batches.
-        squared: |G|² of the true gradient, unbiased; it may come out negative.
+        squared: ‖G‖² of the true gradient, unbiased; it may come out negative.
         variance: tr Σ of one sample's gradient, unbiased.
         full: B_noise = tr(H Σ) / Gᵀ H G, in samples, if a Hessian was given.
     """
@@ -37,11 +37,11 @@ def gradient_noise(objective: Objective, H: Operator | None = None) -> Noise:
 
     Batches smaller than the noise scale give nearly as many times the progress as they have times
     the samples; larger ones waste them. With m gradients gᵢ of batches of b samples and their mean
-    ḡ, tr Σ = b Σ |gᵢ − ḡ|² / (m − 1) and |G|² = |ḡ|² − tr Σ / (m b) are unbiased; likewise
+    ḡ, tr Σ = b Σ ‖gᵢ − ḡ‖² / (m − 1) and ‖G‖² = ‖ḡ‖² − tr Σ / (m b) are unbiased; likewise
     tr(H Σ) and Gᵀ H G.
 
     Source: McCandlish, Kaplan, Amodei and the OpenAI Dota Team, "An empirical model of large-batch
-    training", 2018, equations (2.8) and (2.9), appendix A.1. Deviation: tr Σ and |G|² come from all
+    training", 2018, equations (2.8) and (2.9), appendix A.1. Deviation: tr Σ and ‖G‖² come from all
     batches and their mean, instead of from one small and one large batch a step.
 
     Args:
@@ -83,7 +83,7 @@ def gradient_noise(objective: Objective, H: Operator | None = None) -> Noise:
     spread, size = apart.sum(), mean.square().sum()
     variance, squared = _unbiased(spread, size, m, b)
     # Without batch i the mean is ḡ − (gᵢ − ḡ)/(m − 1), and the squared distances add up to
-    # Σ |gⱼ − ḡ|² − |gᵢ − ḡ|² m/(m − 1).
+    # Σ ‖gⱼ − ḡ‖² − ‖gᵢ − ḡ‖² m/(m − 1).
     without = _unbiased(
         spread - apart * m / (m - 1),
         size - 2 * along / (m - 1) + apart / (m - 1) ** 2,
@@ -98,7 +98,7 @@ def gradient_noise(objective: Objective, H: Operator | None = None) -> Noise:
 
 
 def _unbiased(spread: Tensor, size: Tensor, m: int, b: int) -> tuple[Tensor, Tensor]:
-    """Return tr Σ and |G|² from Σ |gᵢ − ḡ|² and |ḡ|²."""
+    """Return tr Σ and ‖G‖² from Σ ‖gᵢ − ḡ‖² and ‖ḡ‖²."""
     variance = spread * b / (m - 1)
     return variance, size - variance / (m * b)
 

@@ -102,8 +102,8 @@ def walk_null(
     """Return the shares that the components of random walks explain, in many dimensions.
 
     In many dimensions the inner products of a walk's points are as expected, so that the shares
-    follow from the covariances alone: (|s| + |t| − |s − t|)/2 within a walk, which is 0 at step 0,
-    and none between two.
+    follow from the covariances alone: ``(|s| + |t| − |s − t|)/2`` within a walk, which is 0 at
+    step 0, and none between two.
 
     Args:
         times: The steps after which each walk was looked at, (T,) each.

@@ -42,7 +42,8 @@ def box_sharpness(
 ) -> Sharpness:
     """Return the relative rise of the loss within a box around the parameters, in percent.
 
-    φ = 100 · (max L(x + y) − L(x)) / (1 + L(x)) over the box |yᵢ| ≤ ε (|xᵢ| + 1).
+    φ = 100 · (max L(x + y) − L(x)) / (1 + L(x)) over the box
+    ``|yᵢ| ≤ ε (|xᵢ| + 1)``.
 
     Source: Keskar, Mudigere, Nocedal, Smelyanskiy and Tang, "On large-batch training for deep
     learning: generalization gap and sharp minima", 2017, metric 2.1 in the full space (A = I). As
@@ -111,8 +112,9 @@ def ball_sharpness(
     ‖∇L(w + e)‖, which climbs at every step where the loss is convex; the highest point counts. Near
     a minimum this is power iteration, and the rise tends to ½ ρ² λ_max.
 
-    The relative ball ‖T⁻¹ e‖ ≤ ρ with T = diag |w| does not change when the weights into ReLU units
-    are multiplied, and those out of them divided, by the same number; then e = ρ T² g / ‖T g‖.
+    The relative ball ‖T⁻¹ e‖ ≤ ρ with ``T = diag |w|`` does not change when the weights into ReLU
+    units are multiplied, and those out of them divided, by the same number; then
+    e = ρ T² g / ‖T g‖.
 
     Source: Foret, Kleiner, Mobahi and Neyshabur, "Sharpness-aware minimization for efficiently
     improving generalization", 2021, equation (2); Kwon, Kim, Park and Choi, "ASAM: adaptive

@@ -157,7 +157,7 @@ class Stack:
     # ── parameters in and out ────────────────────────────────────────────────────────────────
 
     def view(self, flat: Tensor, name: str) -> Tensor:
-        """Return one parameter's part of a flat tensor: (K, P) → (K, *shape)."""
+        """Return one parameter's part of a flat tensor: (K, P) → (K, …)."""
         place = self.places[name]
         return flat[:, place.start : place.stop].view(len(flat), *place.shape)
 
