@@ -63,9 +63,9 @@ def eigenpairs(
         which: Which end: ``algebraic`` for the largest, as for sharpness; ``magnitude`` for the
             largest in absolute value; ``smallest`` for the smallest.
         tolerance: The residuals ‖H v − λ v‖ at which to stop, relative to the largest abs λ that
-            was found. An operator in float32 has no residuals below some 1e-6. The values are those of
-            some eigenvectors; with a loose tolerance, eigenvalues that the start hardly touches may
-            be missed.
+            was found. An operator in float32 has no residuals below some 1e-6. The values are those
+            of some eigenvectors; with a loose tolerance, eigenvalues that the start hardly touches
+            may be missed.
         block: Vectors that are multiplied at once. More cost more products, and tell eigenvalues
             apart that are equal, or closer than the tolerance: up to ``block`` of them.
         start: Vectors (P,) or (P, b) to start from, such as those of a similar operator with random
