@@ -25,7 +25,7 @@ SHARE = 0.5
 """Of the free memory, what a group may take."""
 
 ENOUGH = 64
-"""Members of a group from which on more of them make nothing quicker."""
+"""Members of a group from which on more of them make little quicker."""
 
 
 def free_memory(device: torch.device | str = "cpu") -> int:
