@@ -1,9 +1,11 @@
-"""Surfaces beside a plain loop over their points: seconds a point, and the largest difference.
+"""Surfaces beside loss-landscapes and a plain loop: seconds a point, and the largest difference.
 
-Both measure loss and accuracy of the same untrained network on the same 3,200 samples in the same
-filter-normalised plane. The loop writes each point to the network and evaluates it in batches, as
-course notebooks do with 64 and a careful hand with more. See README.md in this folder for how to
-read the output.
+All measure the same untrained network on the same 3,200 samples in the same filter-normalised
+plane. The loop writes each point to the network and evaluates loss and accuracy in batches, as
+course notebooks do with 64 and a careful hand with more; loss-landscapes takes all samples as one
+batch, and the loss alone. With --scaling, practice-mlp on all of MNIST: seconds by resolution and
+by samples, and the share of the fastest product of matrices. See README.md in this folder for how
+to read the output.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import time
+from importlib.util import find_spec
 
 from _bench import header, ratio, say, spread
 
@@ -29,6 +32,8 @@ from thalweg.landscape import Directions, Ground, Surface, random_directions, su
 NETS = ("lab-mlp", "deep-bn", "mish-bn", "garment")
 LOOPED = 6
 """Points of the grid that the loop evaluates in a round: it takes as long for each."""
+SHORT = 8
+"""Points a side of the same window that loss-landscapes evaluates in a round."""
 
 
 @torch.no_grad()
@@ -59,11 +64,93 @@ def loop(
     return (time.perf_counter() - begin) / LOOPED, worst
 
 
+@torch.no_grad()
+def library(
+    network: nn.Module, split: Split, ground: Ground, plane: Directions, surface: Surface
+) -> tuple[float, float]:
+    """Return loss-landscapes' seconds a point, and its largest difference in loss to the surface.
+
+    It goes to and fro: its even rows begin one step after the corner, its odd ones at it.
+    """
+    from loss_landscapes import planar_interpolation  # type: ignore[import-not-found]
+    from loss_landscapes.metrics import Loss  # type: ignore[import-not-found]
+
+    side = min(SHORT, len(surface.axes[0]))
+    width = [(axis[-1] - axis[0]).item() for axis in surface.axes]
+    low = torch.stack([axis[0] for axis in surface.axes])
+    away = torch.diag(torch.tensor(width, dtype=low.dtype))
+    corners = [ground.network_at(theta) for theta in plane.at(torch.stack([low, *(low + away)]))]
+    measure = Loss(F.cross_entropy, split.x, split.y)
+    begin = time.perf_counter()
+    found = torch.from_numpy(planar_interpolation(*corners, measure, steps=side))
+    seconds = (time.perf_counter() - begin) / side**2
+    steps = torch.arange(side, dtype=low.dtype)
+    worst = 0.0
+    for i, losses in enumerate(found.double()):
+        at = torch.stack([torch.full_like(steps, i), steps + (i % 2 == 0)], 1) / side
+        mine = ground.evaluate(plane.at(low + at * torch.tensor(width, dtype=low.dtype)))["loss"]
+        worst = max(worst, ((losses - mine).abs() / mine).max().item())
+    return seconds, worst
+
+
+def grows(options: argparse.Namespace) -> None:
+    """Measure what practice-mlp's surface costs by resolution and by samples."""
+    data = load_data("digits" if options.quick else "mnist")
+    network = networks.build(
+        "practice-mlp", input_shape=data.input_shape, out_features=data.out_features,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    weights = sum(p.numel() for p in network.parameters() if p.dim() > 1)
+    first = next(p.numel() for p in network.parameters() if p.dim() > 1)
+    fastest = fastest_product()
+    say("ceiling", gflops=fastest)
+    everything = len(data.train)
+    cases = [(side, 3200) for side in (6, 11, 21, 41, 81)]
+    cases += [(11, samples) for samples in (800, 1600, 6400, 12800, 25600)]
+    cases += [(51, everything)]
+    drawn = torch.randperm(everything, generator=torch.Generator().manual_seed(0))
+    for side, samples in [(5, 300)] if options.quick else cases:
+        split = data.train.take(drawn[:samples])
+        ground = Ground(network, split, "cross-entropy")
+        plane = random_directions(ground)
+        seconds: list[float] = []
+        for _ in range(1 if samples == everything else options.repetitions):
+            begin = time.perf_counter()
+            for _ in survey(ground, plane, side, (-0.5, 0.5)):
+                pass
+            seconds.append(time.perf_counter() - begin)
+        # what was computed: the first layer three times in all, the others for every point
+        flops = 2 * samples * (3 * first + side**2 * (weights - first))
+        gflops = flops / spread(seconds)["median"] / 1e9
+        plain = 2 * samples * side**2 * weights / spread(seconds)["median"] / 1e9
+        say(
+            "growth",
+            side=side,
+            samples=samples,
+            seconds=spread(seconds),
+            gflops=gflops,
+            share_of_ceiling=gflops / fastest,
+            as_if_computed_plainly=plain,
+        )
+
+
+def fastest_product() -> float:
+    """Return the speed of the fastest product of two matrices, in GFLOP/s."""
+    best, n = 0.0, 2048
+    A, B = torch.randn(n, n), torch.randn(n, n)
+    for _ in range(20):
+        begin = time.perf_counter()
+        A @ B
+        best = max(best, 2 * n**3 / (time.perf_counter() - begin) / 1e9)
+    return best
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--nets", nargs="+", choices=NETS, default=NETS)
-    add("--side", type=int, default=25, help="nodes along each axis")
+    add("--scaling", action="store_true", help="how the cost grows, instead")
+    add("--side", type=int, default=41, help="nodes along each axis")
     add("--batches", nargs="+", type=int, default=[64, 200, 800], help="the loop's batch sizes")
     add("--repetitions", type=int, default=3)
     add("--quick", action="store_true", help="the embedded digits, 5 × 5: checks plumbing")
@@ -72,6 +159,9 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     header("landscape", **vars(options))
+    if options.scaling:
+        grows(options)
+        return
     data = load_data("digits" if options.quick else "mnist")
     side, samples = (5, 300) if options.quick else (options.side, 3200)
     drawn = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
@@ -86,7 +176,8 @@ def main() -> None:
         mine: list[float] = []
         firsts: list[float] = []
         theirs: dict[int, list[float]] = {batch: [] for batch in options.batches}
-        worst = 0.0
+        peer: list[float] = []
+        worst = peer_worst = 0.0
         for _ in range(options.repetitions + 1):
             begin, first = time.perf_counter(), None
             for surface in survey(ground, plane, side, (-0.5, 0.5)):
@@ -98,6 +189,16 @@ def main() -> None:
                 seconds, away = loop(network, split, ground, plane, surface, batch)
                 found.append(seconds)
                 worst = max(worst, away)
+            if find_spec("loss_landscapes"):
+                seconds, peer_worst = library(network, split, ground, plane, surface)
+                peer.append(seconds)
+        beside = {}
+        if peer:
+            beside = {
+                "loss_landscapes": spread(peer[1:]),
+                "loss_landscapes_over_thalweg": ratio(peer[1:], mine[1:]),
+                "largest_relative_difference_to_loss_landscapes": peer_worst,
+            }
         say(
             "landscape",
             net=net,
@@ -112,6 +213,7 @@ def main() -> None:
                 str(batch): ratio(found[1:], mine[1:]) for batch, found in theirs.items()
             },
             largest_relative_difference=worst,
+            **beside,
         )
 
 

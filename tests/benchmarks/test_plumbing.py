@@ -76,3 +76,17 @@ def test_landscape_finds_what_a_loop_finds():
     assert line["points"] == 25
     assert line["largest_relative_difference"] < 1e-5
     assert set(line["loop_over_thalweg"]) == {"64"}
+
+
+@pytest.mark.slow
+def test_loss_landscapes_finds_it_a_cell_away_in_every_second_row():
+    pytest.importorskip("loss_landscapes", reason="loss-landscapes is not installed")
+    options = ("--nets", "lab-mlp", "--repetitions", "1", "--batches", "64")
+    (line,) = (line for line in lines("landscape.py", *options) if line["kind"] == "landscape")
+    assert line["largest_relative_difference_to_loss_landscapes"] < 1e-5
+
+
+@pytest.mark.slow
+def test_growth_is_measured():
+    printed = lines("landscape.py", "--scaling", "--repetitions", "1")
+    assert [line["kind"] for line in printed] == ["header", "ceiling", "growth"]
