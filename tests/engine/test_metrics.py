@@ -23,6 +23,19 @@ def test_top_k_is_scikit_learns_for_every_member(k):
         assert accuracy(outputs, y).tolist() == pytest.approx(expected, abs=1e-12)
 
 
+def test_of_level_outputs_the_first_counts_and_what_is_no_number_is_the_largest():
+    generator = torch.Generator().manual_seed(0)
+    outputs = torch.randint(3, (2, 300, 4), generator=generator).float()  # ties abound
+    outputs[0, :20, 1] = float("nan")
+    y = torch.randint(4, (300,), generator=generator)
+    expected = (outputs.max(-1).indices == y).double().mean(-1)
+    assert torch.equal(accuracy(outputs, y), expected)
+    assert torch.equal(accuracy(outputs.mT.contiguous().mT, y), expected)
+    level, zeros = torch.zeros(1, 5, 3), torch.zeros(5, dtype=torch.int64)
+    assert accuracy(level, zeros).item() == 1.0  # a dead network says the first class
+    assert accuracy(level, zeros + 1).item() == 0.0
+
+
 def test_more_than_all_classes_are_all_classes():
     assert top(5)(torch.randn(2, 4, 3), torch.tensor([0, 1, 2, 0])).tolist() == [1.0, 1.0]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from thalweg.landscape.ground import Ground, Means, Statistics, copies, estimate
 from thalweg.landscape.sizes import VIEWS
 from thalweg.nn import Stack
 from thalweg.nn.stacked.alike import hooked, layers
+from thalweg.nn.together import together
 
 REMEMBERED = 2**28
 """Bytes of first layers' outputs that are kept; of more, they are computed for each tile."""
@@ -51,16 +52,13 @@ class Sheet:
             halves = None
         head, tail = halves or (None, ground.network)
         self._stack = copies(tail, ground.tile)
-        own = self._stack.theta.shape[1]
-        self._origin = directions.origin.to(ground.theta)[-own:]
-        self._vectors = directions.vectors.to(ground.theta)[:, -own:].unbind(0)
+        summands = torch.cat([directions.origin.unsqueeze(0), directions.vectors]).to(ground.theta)
+        self._summands = summands[:, -self._stack.theta.shape[1] :].contiguous()
         self._head: Stack | None = None
-        self._kept: list[tuple[Sequence[Tensor], Tensor]] = []
+        self._kept: list[Batch] = []
         if head is not None:
-            self._head = Stack([head] * (1 + directions.count))
-            first = slice(0, self._head.theta.shape[1])
-            self._head.theta[0] = directions.origin.to(ground.theta)[first]
-            self._head.theta[1:] = directions.vectors.to(ground.theta)[:, first]
+            self._head = Stack([head] * len(summands))
+            self._head.theta.copy_(summands[:, : self._head.theta.shape[1]])
 
     @torch.no_grad()
     def means(self, coordinates: Tensor) -> Means:
@@ -69,42 +67,42 @@ class Sheet:
         Args:
             coordinates: (M, D), at most as many points as the ground's tile.
         """
-        stack, points = self._stack, coordinates.tolist()
-        points += points[-1:] * (stack.members - len(points))  # a short last tile
-        for theta, along in zip(stack.theta, points, strict=True):
-            combine(theta, self._origin, self._vectors, along)
+        stack = self._stack
+        last = coordinates[-1:].expand(stack.members - len(coordinates), -1)  # a short last tile
+        ones = self._summands.new_ones(stack.members, 1)
+        weights = torch.cat([ones, torch.cat([coordinates, last]).to(ones)], 1)
+        combine(stack.theta, self._summands, weights)
         buffers = None
         if self.statistics == "interpolated":
             buffers = self.directions.buffers_at(coordinates)
         self.ground.fill_buffers(stack, buffers, slice(0, len(coordinates)))
         if self.statistics == "estimated":
-            estimate(stack, self._batches(points))
-        return self.ground.measure(stack, self._batches(points), len(coordinates))
+            estimate(stack, self._batches(weights))
+        return self.ground.measure(stack, self._batches(weights), len(coordinates))
 
-    def _batches(self, points: list[list[float]]) -> Iterator[Batch]:
+    def _batches(self, weights: Tensor) -> Iterator[Batch]:
         """Iterate over what the stack takes in, (members, chunk, …), and what belongs to it."""
         if self._head is None:
             yield from self.ground.batches()
             return
         place: Tensor | None = None
-        for (first, *more), y in self._firsts(self._head):
-            if place is None or place.shape[1:] != first.shape:
-                shape, strides = (len(points), *first.shape), (first.numel(), *first.stride())
-                place = first.new_empty_strided(shape, strides)
-            for here, along in zip(place, points, strict=True):
-                combine(here, first, more, along)
+        for first, y in self._firsts(self._head):
+            if place is None or place.shape[1:] != first.shape[1:]:
+                shape = (len(weights), *first.shape[1:])
+                place = first.new_empty_strided(shape, first.stride())
+            combine(_flat(place), _flat(first), weights)
             yield place, y
 
-    def _firsts(self, head: Stack) -> Iterator[tuple[Sequence[Tensor], Tensor]]:
-        """Iterate over the first layer's outputs, (chunk, …), for the origin and each direction."""
+    def _firsts(self, head: Stack) -> Iterator[Batch]:
+        """Iterate over the first layer's outputs, (1 + D, chunk, …), for origin and directions."""
         if self._kept:
             yield from self._kept
             return
-        kept: list[tuple[Sequence[Tensor], Tensor]] = []
+        kept: list[Batch] = []
         size = 0
         for x, y in self.ground.batches():
-            outputs = [each.clone() for each in head.forward(x)]
-            size += sum(each.numel() * each.element_size() for each in outputs)
+            outputs = _block(head.forward(x))
+            size += outputs.numel() * outputs.element_size()
             if size <= REMEMBERED:
                 kept.append((outputs, y))
             yield outputs, y
@@ -112,13 +110,38 @@ class Sheet:
             self._kept = kept
 
 
-def combine(
-    place: Tensor, origin: Tensor, vectors: Sequence[Tensor], along: Sequence[float]
-) -> None:
-    """Write origin + Σ cᵢ vᵢ, with the same roundings whoever else is computed."""
-    torch.add(origin, vectors[0], alpha=along[0], out=place)
-    for c, v in zip(along[1:], vectors[1:], strict=True):
-        place.add_(v, alpha=c)
+def combine(places: Tensor, summands: Tensor, weights: Tensor) -> None:
+    """Write Σ wᵢ vᵢ for each place, with the same roundings whoever else is computed.
+
+    Args:
+        places: Where to, (M, n).
+        summands: The vᵢ, (1 + D, n).
+        weights: The wᵢ of each place, (M, 1 + D).
+    """
+    together((_product,), _sum, places, weights, summands.unsqueeze(0))
+
+
+def _product(places: Tensor, weights: Tensor, summands: Tensor) -> None:
+    torch.mm(weights, summands[0], out=places)
+
+
+def _sum(place: Tensor, weights: Tensor, summands: Tensor) -> None:
+    (own,) = weights.tolist()
+    torch.mul(summands[:, 0], own[0], out=place)
+    for w, v in zip(own[1:], summands[0, 1:], strict=True):
+        place.add_(v, alpha=w)
+
+
+def _block(outputs: Tensor) -> Tensor:
+    """Return a copy of outputs (K, …) in which those of one network follow those of another."""
+    one = outputs[0].clone()  # dense, in an order that was quick to make
+    block = one.new_empty_strided(outputs.shape, (one.numel(), *one.stride()))
+    return block.copy_(outputs)
+
+
+def _flat(block: Tensor) -> Tensor:
+    """Return a block (K, …) in the order in which it lies in memory, (K, n)."""
+    return block.as_strided((len(block), block[0].numel()), (block.stride(0), 1))
 
 
 def split_first(network: nn.Module) -> tuple[nn.Module, nn.Module] | None:
