@@ -33,4 +33,21 @@ def test_states_are_copies():
 def test_zero_records_nothing(step):
     states = States(0, budget=1e9)
     states.offer(step, torch.zeros(1, 2))
-    assert states.steps == states.theta == []
+    assert states.steps == list(states.theta) == []
+
+
+def test_states_that_were_put_elsewhere_are_read_when_asked_for():
+    states = States(2, budget=5 * 4)
+    for step in range(4):
+        states.offer(step, torch.full((1, 1), float(step)))
+    elsewhere, read = states.loose, []
+    assert list(elsewhere) == [0, 2]
+    states.shelve({step: lambda step=step: read.append(step) or elsewhere[step] for step in [0, 2]})
+    for step in range(4, 9):
+        states.offer(step, torch.full((1, 1), float(step)))
+    assert (states.steps, list(states.loose), read) == ([0, 2, 4, 6, 8], [4, 6, 8], [])
+    assert [each.item() for each in states.theta] == [0, 2, 4, 6, 8]
+    assert read == [0, 2]
+    assert [each.item() for each in states.theta[1:3]] == [2, 4]
+    states.offer(10, torch.zeros(1, 1))
+    assert (states.every, states.steps, list(states.loose)) == (4, [0, 4, 8], [4, 8])

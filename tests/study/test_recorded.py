@@ -18,16 +18,20 @@ import pytest
 from thalweg.engine import Evaluated, Finished, Step, short_keys
 from thalweg.errors import DataError, FileError
 from thalweg.spec import Spec
-from thalweg.store import SeriesFolder
-from thalweg.study import Interrupted, go_on_sweep, load_sweep, resume
+from thalweg.store import SeriesFolder, read_checkpoint, write_checkpoint
+from thalweg.study import Interrupted, go_on_sweep, load_sweep, recorded, resume
 from thalweg.study.grid import grid
 from thalweg.study.recorded import begin_series
 from thalweg.study.series import Series
+
+ROOM = 7 * 4 * 656 / 2**20
+"""For seven of the 13 states of a member: 8 · 64 + 8 + 8 + 8 + 10 · 8 + 10 numbers, aligned."""
 
 BASE = Spec().override(
     {
         "hidden": (8,), "norm": "batch", "dropout": 0.2, "subset": 240, "val": 60, "steps": 12,
         "evaluate_every": "3steps", "checkpoint_every": "2steps", "threads": 1,
+        "record_states": 1, "record_budget": ROOM,
     },
     short_keys(),
 )  # fmt: skip
@@ -82,9 +86,17 @@ def results(path: Path) -> dict[str, Any]:
                 for name, array in own.items()
             }
         )
+    states = {
+        number: {step: files.read(step).numpy().tobytes() for step in files.steps()}
+        for number in range(len(folder.info.members))
+        for files in [folder.states(number)]
+    }
     left = sorted(p.name for p in path.rglob(".part-*")) + sorted(path.glob("checkpoints/*/*"))
     state = folder.info.state
-    return {"state": state, "table": table, "metrics": metrics, "weights": weights, "left": left}
+    return {
+        "state": state, "table": table, "metrics": metrics, "weights": weights, "states": states,
+        "left": left,
+    }  # fmt: skip
 
 
 def begun(out: Path, base: Spec = BASE, over: Any = OVER) -> tuple[SeriesFolder, Iterator[Any]]:
@@ -110,6 +122,9 @@ def test_what_is_there(whole: Path) -> None:
     assert found["left"] == []
     assert found["table"]["number"] == list(range(24))
     assert found["table"]["reason"].count("diverged") >= 4
+    ways = [list(own) for own in found["states"].values()]
+    assert {len(steps) for steps in ways} == {2, 7}
+    assert [0, 2, 4, 6, 8, 10, 12] in ways
     said = (whole / "log.txt").read_text().splitlines()
     assert [line.split("  ")[1] for line in said] == ["began", "complete"]
 
@@ -206,6 +221,7 @@ def kills(number: int, seed: int, out: Path) -> int:
     for line in (
         "hidden=[8]", "norm=batch", "dropout=0.2", "subset=240", "val=60", "threads=1",
         f"steps={settings.steps}", "evaluate_every=100steps", "checkpoint_every=0.02s",
+        "record_states=10", f"record_budget={ROOM}",
     ):  # fmt: skip
         words += ["-s", line]
     command = [sys.executable, "-c", NURSERY, str(seed), str(number), str(out), *words]
@@ -234,11 +250,99 @@ def test_many_kills_cost_nothing(seed: int, tmp_path: Path) -> None:
     assert results(tmp_path / "killed") == results(tmp_path / "whole")
 
 
+def test_states_that_are_flipped_are_noticed_when_they_are_read(copied: Path) -> None:
+    file = max(copied.glob("states/member-00000/*"))
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 0x10
+    file.write_bytes(content)
+    states = load_sweep(copied).states(0)
+    with pytest.raises(FileError, match=rf"{re.escape(str(file))} \(damaged"):
+        states.theta[-1]
+
+
+def test_states_that_were_removed_are_none(copied: Path) -> None:
+    shutil.rmtree(copied / "states")
+    assert load_sweep(copied).states(0).steps == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"steps": "all"}, "of steps all; expected states from its step on"),
+        ({"steps": [0, 1.5]}, "states from its step on"),
+        ({"steps": [1]}, "states from its step on"),
+        ({"steps": [0, 0]}, "states from its step on"),
+        ({"steps": [0, 3]}, "evenly spaced ones from 0 on"),
+    ],
+)
+def test_states_that_say_what_cannot_be(wrong: Any, message: str, copied: Path) -> None:
+    file = min(copied.glob("states/member-00000/*"))
+    write_checkpoint(file, read_checkpoint(file).arrays, {"places": {}, **wrong})
+    with pytest.raises(FileError, match=re.escape(message)):
+        load_sweep(copied)
+
+
+def test_states_of_another_shape(copied: Path) -> None:
+    file, states = min(copied.glob("states/member-00000/*")), load_sweep(copied).states(0)
+    found = read_checkpoint(file)
+    write_checkpoint(file, {"theta": found.arrays["theta"][1:]}, found.facts)
+    with pytest.raises(FileError, match="without its"):
+        states.theta[0]
+    file.unlink()
+    with pytest.raises(FileError, match="without step 0"):
+        states.theta[0]
+    files = SeriesFolder.open(copied).states(0)
+    with pytest.raises(FileError, match="without step 999"):
+        files.read(999)
+
+
+@pytest.mark.parametrize("wrong", [{"0": -1}, {"0": "2"}, [1]])
+def test_checkpoints_that_say_what_cannot_be_of_states(wrong: Any, tmp_path: Path) -> None:
+    folder, events = begun(tmp_path / "sweep")
+    for _, event in events:
+        if isinstance(event, Step) and event.clock.step == 4:
+            break
+    events.close()  # type: ignore[attr-defined]
+    (file,) = folder.path.glob("checkpoints/group-000/*")
+    found = read_checkpoint(file)
+    write_checkpoint(file, found.arrays, {**found.facts, "states": wrong})
+    with pytest.raises(FileError, match="a whole number of them"):
+        resume(folder.path)
+
+
+def test_states_that_do_not_reach_to_the_checkpoint(tmp_path: Path) -> None:
+    folder, events = begun(tmp_path / "sweep")
+    for _, event in events:
+        if isinstance(event, Step) and event.clock.step == 4:
+            break
+    events.close()  # type: ignore[attr-defined]
+    min(folder.path.glob("states/member-00000/*")).unlink()
+    with pytest.raises(FileError, match="without step 0 of member 0"):
+        resume(folder.path)
+
+
+def test_states_go_to_the_disk_between_checkpoints(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorded, "LOOSE", 0)
+    base = BASE.override({"record.checkpoint_every": "7steps"})
+    series = Series(grid(base, OVER, 2))
+    folder, events = begin_series(series, base, kind="sweep", out=tmp_path / "sweep")
+    for index, event in events:
+        if isinstance(event, Step):
+            assert all(len(states.loose) <= 1 for states in series.states.values())
+            if (index, event.clock.step) == (1, 9):
+                break
+    events.close()  # type: ignore[attr-defined]
+    resume(folder.path)
+    assert results(folder.path) == results(whole)
+
+
 # ── damage ───────────────────────────────────────────────────────────────────────────────────
 
 FILES = (
     "series.json", "spec.toml", "environment.json", "results.parquet",
-    "weights/group-000.safetensors", "metrics/group-000",
+    "weights/group-000.safetensors", "metrics/group-000", "states/member-00000",
 )  # fmt: skip
 
 
@@ -247,7 +351,7 @@ FILES = (
 def test_damage_is_said_in_plain_words(name: str, how: str, copied: Path, whole: Path) -> None:
     file = copied / name
     if file.is_dir():
-        file = min(file.glob("*.parquet"))
+        file = min(file.glob("*.*"))
     content, chance = file.read_bytes(), random.Random(0)
     file.unlink()
     match how:

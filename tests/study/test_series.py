@@ -35,6 +35,31 @@ def test_members_are_their_runs():
             assert torch.equal(array, state[name])
 
 
+def test_members_record_the_states_that_their_runs_would():
+    over = [
+        {"lr": 0.1, "record_states": 1},
+        {"lr": 1e30, "record_states": 1, "optimizer": "adam"},  # soon leaves
+        {"lr": 0.1, "record_states": 1, "record_budget": 0.012},  # every second state leaves
+        {"lr": 0.1, "record_states": 4, "batch_size": 48},
+        {"lr": 0.1, "record_states": 2, "steps": 5},
+        {"lr": 0.1},
+    ]
+    series = Series(grid(BASE, over, 2))
+    for _ in series.events():
+        pass
+    assert len(series.groups) == 2
+    for number, point in enumerate(series.points):
+        alone, own = train(spec=point.spec, out=False).states, series.states[number]
+        assert own.steps == alone.steps
+        assert own.every == alone.every
+        for one, other in zip(own.theta, alone.theta, strict=True):
+            assert torch.equal(one, other)
+    lengths = [len(series.states[number].steps) for number in range(0, 12, 2)]
+    assert lengths[0] == 10
+    assert lengths[1] < lengths[2] < 10
+    assert lengths[3:] == [3, 3, 0]
+
+
 def test_groups_load_what_they_share_once(monkeypatch):
     from thalweg.engine import group
 

@@ -17,7 +17,7 @@ from thalweg.data import Data, Split, load_data
 from thalweg.data.streams import stream
 from thalweg.engine.build import build_course, build_rule, check_watched
 from thalweg.engine.cohort import Cohort
-from thalweg.engine.events import Event
+from thalweg.engine.events import Event, Step
 from thalweg.engine.feed import Feed, Orders
 from thalweg.engine.length import Length
 from thalweg.engine.loop import descend
@@ -26,6 +26,7 @@ from thalweg.engine.metrics import Metric, build_metrics, check_metrics
 from thalweg.engine.partition import check_program
 from thalweg.engine.progress import Progress, Snapshot, check_facts, restore, take
 from thalweg.engine.regularisation import Regularisation
+from thalweg.engine.states import States
 from thalweg.engine.stop import Judge
 from thalweg.errors import ModelError, SpecError
 from thalweg.spec import DataSpec, Spec
@@ -74,6 +75,7 @@ class Group:
     Attributes:
         cohort: The networks in training.
         progress: Where they stand; its members.
+        states: Recorded parameters of every member that there ever was, by its number.
 
     Raises:
         ThalwegError: A spec, the model and the data do not fit together, or the specs do not share
@@ -157,6 +159,8 @@ class Group:
             some = known.train.take(torch.arange(min(2, len(known.train))))
             check_metrics(measures, self.cohort.stack.forward(some.x.unsqueeze(0)), some.y)
         self.progress = Progress(new.members, orders)
+        self.states: dict[int, States] = {}
+        self._begin_states(new.members)
         self._samples |= {
             member.number: each for member, each in zip(new.members, new.data, strict=True)
         }
@@ -246,6 +250,7 @@ class Group:
             regularisation=new.regularisation,
             generators=new.generators,
         )
+        self._begin_states(new.members)
         start = len(p.orders.generators)
         p.orders.enter(
             [stream(seed, "order") for seed, _ in new.orders], [start + each for each in new.of]
@@ -262,8 +267,8 @@ class Group:
             self.keep([row for row, member in enumerate(p.members) if member not in over])
 
     def events(self) -> Iterator[Event]:
-        """Train, and yield what happens as it happens."""
-        return descend(
+        """Train, and yield what happens as it happens; states are recorded."""
+        for event in descend(
             self.cohort,
             self.feed,
             self._samples,
@@ -271,7 +276,22 @@ class Group:
             accumulate=min(self.progress.members[0].spec.accumulate, len(self.feed.splits[0])),
             slow=self.slow,
             everything=self.progress.members[0].spec.evaluate_last == "all",
-        )
+        ):
+            if isinstance(event, Step):
+                theta, updates = self.cohort.stack.theta, self.cohort.updates
+                for row, member in enumerate(self.progress.members):
+                    self.states[member.number].offer(
+                        updates - member.begun[0], theta[row : row + 1]
+                    )
+            yield event
+
+    def _begin_states(self, members: Sequence[Member]) -> None:
+        """Record where the last members of the cohort begin."""
+        theta = self.cohort.stack.theta
+        for row, member in enumerate(members, start=len(theta) - len(members)):
+            states = States(member.spec.record_states, member.spec.record_budget * 2**20)
+            states.offer(0, theta[row : row + 1])
+            self.states[member.number] = states
 
     def snapshot(self) -> Snapshot:
         """Return a copy of all that the next step depends on; at any event, or before the first."""

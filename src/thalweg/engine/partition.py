@@ -15,6 +15,7 @@ from thalweg.spec import Spec
 OWN = {
     "seed", "order_seed", "epochs", "steps", "until", "patience", "monitor", "max_seconds",
     "l1", "l2", "clip_norm", "clip_value", "optimizer", "schedule", "record",
+    "record_states", "record_budget",
 }  # fmt: skip
 """What each member of a group has for itself."""
 

@@ -9,12 +9,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from thalweg.data import Split
-from thalweg.engine.events import Event, Reason, Step
+from thalweg.engine.events import Event, Reason
 from thalweg.engine.group import Group
 from thalweg.engine.history import History
 from thalweg.engine.metrics import Metric
 from thalweg.engine.progress import Snapshot, check_facts
-from thalweg.engine.states import States
 from thalweg.errors import DataError, nearest
 from thalweg.spec import Spec
 
@@ -64,16 +63,13 @@ class Run:
         (self._member,) = self._group.progress.members
         self.length = self._member.length
         self.history = History()
-        self.states = States(spec.record_states, spec.record_budget * 2**20)
-        self.states.offer(0, self.cohort.stack.theta)
+        self.states = self._group.states[self._member.number]
         self.folder: Path | None = None
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens as it happens."""
         for event in self._group.events():
             self.history.add(event)
-            if isinstance(event, Step):
-                self.states.offer(event.clock.step, self.cohort.stack.theta)
             yield event
 
     def snapshot(self) -> Snapshot:

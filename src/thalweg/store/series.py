@@ -21,6 +21,7 @@ from thalweg.store.documents import append_line, read_json, read_text, to_json
 from thalweg.store.info import DataFacts
 from thalweg.store.lock import is_locked, locked
 from thalweg.store.parquet import read_parquet, write_parquet
+from thalweg.store.states import StateFiles
 from thalweg.store.table import read_table
 from thalweg.store.version import FORMAT, check_format
 
@@ -95,6 +96,7 @@ class SeriesFolder:
         results.parquet     a row for each member that is over
         metrics/group-000/  Parquet: a row for each evaluation of each member of a group
         weights/            safetensors: parameters of members that are over, a file a group
+        states/member-00000/  safetensors: the way that a member took, if it recorded it
         checkpoints/        safetensors: the group that is being trained
 
     Args:
@@ -257,6 +259,10 @@ class SeriesFolder:
         arrays = {f"{k}/{name}": a for k, own in members.items() for name, a in own.items()}
         file = inside(self.path, f"weights/group-{group:03d}.safetensors")
         write_checkpoint(file, arrays, {"members": sorted(members)})
+
+    def states(self, number: int) -> StateFiles:
+        """Return the files of the states that a member recorded; there may be none."""
+        return StateFiles(self.path, number)
 
     def checkpoint(self, group: int) -> Checkpoint | None:
         """Return the newest checkpoint of a group that is whole; None if there is none."""

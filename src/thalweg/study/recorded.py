@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from thalweg.engine import Event, Finished, Snapshot, Step, short_keys
+from thalweg.engine import Event, Finished, Group, Snapshot, States, Step, short_keys
 from thalweg.engine.history import CLOCK
 from thalweg.engine.progress import check_facts
 from thalweg.errors import DataError, FileError, SpecError
@@ -21,6 +22,7 @@ from thalweg.store import (
     new_series_info,
 )
 from thalweg.store.series import Planned
+from thalweg.store.states import StateFiles
 from thalweg.study.grid import Point
 from thalweg.study.series import Result, Series
 from thalweg.study.signals import Interrupted, stop_on_signals
@@ -28,6 +30,9 @@ from thalweg.study.training import data_facts, fingerprint, told_of
 
 MOST_OF_THE_TIME = 20
 """A checkpoint that takes a second to write is followed by so many of training, at least."""
+
+LOOSE = 64 * 2**20
+"""Bytes of recorded states that a group keeps in memory before they are written."""
 
 FACTS = ("number", "group", "reason", "steps", "epochs", "gradients", "seconds")
 """The first columns of the results; then come the seed, the axes, and the metrics."""
@@ -181,10 +186,14 @@ class _GroupWriter:
         for split in ("running", *group.data[0].splits()):
             columns += [f"{split}_{name}" for name in measured]
         self.table = Table(folder.metrics_folder(index), columns)
+        self.group, self.shelves = group, _shelves(group, folder)
         rows = 0
         found = folder.checkpoint(index)
         if found is not None:
             rows = self._restore(found.arrays, found.facts)
+        else:
+            for files in self.shelves.values():
+                files.forget()
         self.table.forget(rows)
         self.saved, self.cost, self.step = time.monotonic(), 0.0, group.cohort.updates
 
@@ -192,10 +201,10 @@ class _GroupWriter:
         """Bring the group back to a checkpoint, and return the rows of its metrics."""
         own = dict(facts)
         shares: Any = own.pop("shares", None)
+        intervals: Any = own.pop("states", {})
         snapshot = Snapshot({n: a for n, a in arrays.items() if not n.startswith("gone/")}, own)
         known = check_facts(snapshot)
-        series, group = self.series, self.series.group
-        assert group is not None
+        series, group = self.series, self.group
         group.restore(snapshot)
         try:
             series.shares = {int(number): float(share) for number, share in shares.items()}
@@ -209,6 +218,10 @@ class _GroupWriter:
                 for name, array in arrays.items()
                 if name.startswith(prefix)
             }
+        for member in group.progress.everyone:
+            if member.number in self.shelves:
+                every = _interval(intervals, member.number, self.folder)
+                self._restore_states(member.number, every, group.made(member)[0])
         rows = known.rows.get("epochs", 0)
         columns = self.folder.metrics(self.index)
         if len(columns.get("step", [])) < rows:
@@ -223,10 +236,53 @@ class _GroupWriter:
         }
         return rows
 
+    def _restore_states(self, number: int, every: int, made: int) -> None:
+        """Bring back the states of a member up to a checkpoint, and forget those after it.
+
+        After an older checkpoint than the last, every second one may be gone: a member on its way
+        there would drop them, too.
+        """
+        files, states = self.shelves[number], self.group.states[number]
+        there = set(files.steps())
+        while every and not there.issuperset(range(0, made + 1, every)):
+            if every > made:
+                got = f"{self.folder.path / 'states'} without step 0 of member {number}"
+                raise FileError(got, "the states of its members")
+            every *= 2
+        steps = range(0, made + 1, every) if every else ()
+        files.keep(set(steps))
+        states.refill(every, {step: partial(files.read, step) for step in steps})
+
     def __call__(self, event: Event) -> None:
         """Write what this event makes due."""
-        if isinstance(event, Step) and self._is_due(event):
+        if not isinstance(event, Step):
+            return
+        if self._is_due(event):
             self.save()
+        elif self.shelves and self._loose() > LOOSE:
+            self._shelve()
+
+    def _loose(self) -> int:
+        """Return the bytes of recorded states that are in memory."""
+        theta, states = self.group.cohort.stack.theta, self.group.states
+        return theta[0].nbytes * sum(len(states[number].loose) for number in self.shelves)
+
+    def _shelve(self) -> None:
+        """Write the recorded states that are in memory."""
+        places = {
+            name: (place.start, list(place.shape))
+            for name, place in self.group.cohort.stack.places.items()
+        }
+        for number, files in self.shelves.items():
+            states = self.group.states[number]
+            if loose := states.loose:
+                files.write(loose, places)
+                states.shelve({step: partial(files.read, step) for step in loose})
+
+    def _tidy(self) -> None:
+        """Remove the states that have been dropped."""
+        for number, files in self.shelves.items():
+            files.keep(set(self.group.states[number].steps))
 
     def _is_due(self, event: Step) -> bool:
         if self.every is None:
@@ -237,15 +293,15 @@ class _GroupWriter:
             return False
         if unit == "second":
             return waited >= count
-        per_epoch = self.series.group.progress.length.per_epoch if self.series.group else 1
+        per_epoch = self.group.progress.length.per_epoch
         return event.clock.step % int(count * (per_epoch if unit == "epoch" else 1)) == 0
 
     def save(self) -> None:
-        """Write the metrics so far, then a checkpoint."""
-        begin, series, group = time.monotonic(), self.series, self.series.group
-        assert group is not None
+        """Write the metrics and the states so far, then a checkpoint."""
+        begin, series, group = time.monotonic(), self.series, self.group
         history = series.histories[self.index]
         self.table.write(history.epochs)
+        self._shelve()
         taken = group.snapshot()
         arrays = dict(taken.arrays)
         for member in group.progress.gone:
@@ -254,8 +310,10 @@ class _GroupWriter:
         more = {
             "rows": {"epochs": len(history.epochs["step"])},
             "shares": {str(number): share for number, share in series.shares.items()},
+            "states": {str(number): group.states[number].every for number in self.shelves},
         }
         self.folder.write_checkpoint(self.index, arrays, {**taken.facts, **more})
+        self._tidy()
         self.saved = time.monotonic()
         self.cost = self.saved - begin
 
@@ -263,9 +321,43 @@ class _GroupWriter:
         """Write what has become of the group's members."""
         series, numbers = self.series, self.series.groups[self.index]
         self.table.write(series.histories[self.index].epochs)
+        self._shelve()
+        self._tidy()
         self.folder.write_weights(self.index, {n: series.weights[n] for n in numbers})
         self.folder.write_results(results_table(series))
         self.folder.remove_checkpoints(self.index)
+
+
+def _shelves(group: Group, folder: SeriesFolder) -> dict[int, StateFiles]:
+    """Return where the states of those members go that record them."""
+    everyone = group.progress.everyone
+    return {m.number: folder.states(m.number) for m in everyone if m.spec.record_states}
+
+
+def _interval(intervals: Any, number: int, folder: SeriesFolder) -> int:
+    """Return the steps between two states of a member, as a checkpoint says them."""
+    every = intervals.get(str(number), 0) if isinstance(intervals, dict) else None
+    if type(every) is not int or not 0 <= every < 2**53:
+        got = f"a checkpoint of {folder.path} with states at every {every!r} steps"
+        raise FileError(got, "a whole number of them")
+    return every
+
+
+def _restore_states(series: Series, folder: SeriesFolder, number: int) -> None:
+    """Bring back where the states are that a member recorded; whoever removed them has none.
+
+    Raises:
+        FileError: Some of them are missing, or a file is damaged.
+    """
+    spec, files = series.points[number].spec, folder.states(number)
+    steps = files.steps() if spec.record_states else []
+    every = steps[1] if len(steps) > 1 else spec.record_states
+    if steps != list(range(0, len(steps) * every, max(1, every))):
+        got = f"{folder.path / 'states'} with steps {steps} of member {number}"
+        raise FileError(got, "evenly spaced ones from 0 on")
+    states = States(spec.record_states, spec.record_budget * 2**20)
+    states.refill(every, {step: partial(files.read, step) for step in steps})
+    series.states[number] = states
 
 
 def results_table(series: Series) -> dict[str, list[Any]]:
@@ -332,6 +424,8 @@ def _restore_results(series: Series, folder: SeriesFolder) -> None:
             elif any(series.results[number].metrics for number in numbers):
                 raise FileError(f"{folder.metrics_folder(index)} (missing)", "what it measured")
             series.weights |= own
+            for number in numbers:
+                _restore_states(series, folder, number)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from thalweg.data import Data
-from thalweg.engine import Evaluated, Event, Group, History, Step
+from thalweg.engine import Evaluated, Event, Group, History, States, Step
 from thalweg.engine.events import Reason
 from thalweg.engine.partition import partition
 from thalweg.errors import SpecError
@@ -59,6 +59,7 @@ class Series:
         results: By number; those that are over.
         histories: What the members of each group said, by evaluation.
         weights: Parameters and buffers as evaluated, of those that are over, by number.
+        states: Recorded parameters, of those that are over or in training, by number.
 
     Example:
         >>> from thalweg.spec import Spec
@@ -82,6 +83,7 @@ class Series:
         self.groups = self.groups or partition([p.spec for p in self.points], self.largest)
         self.results: dict[int, Result] = {}
         self.weights: dict[int, Mapping[str, Tensor]] = {}
+        self.states: dict[int, States] = {}
         self.histories = [History(by_member=True) for _ in self.groups]
         self.group: Group | None = None
         self.shares: dict[int, float] = {}
@@ -91,6 +93,7 @@ class Series:
     def begin(self, index: int) -> Group:
         """Build a group, to be trained next."""
         self.group = self.build(index)
+        self.states |= self.group.states
         self.shares = dict.fromkeys(self.groups[index], 0.0)
         return self.group
 

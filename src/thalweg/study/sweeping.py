@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
-from thalweg.engine import Event
+from thalweg.engine import Event, States
 from thalweg.engine.history import CLOCK
 from thalweg.errors import FileError, SpecError, ThalwegError, nearest
 from thalweg.spec import Spec
@@ -125,6 +125,28 @@ class Sweep:
         if self.folder is not None:
             check_own(SeriesFolder.open(self.folder), self.series.own)
         return self.series.network(number)
+
+    def states(self, number: int) -> States:
+        """Return the parameters that a member recorded on its way; none without ``record_states``.
+
+        Args:
+            number: Its place in the grid.
+
+        Returns:
+            ``steps``, and ``theta``, (1, P) each, which are read when they are asked for; as
+            `thalweg.landscape.principal_components` and `Ground.vector` take them.
+
+        Raises:
+            SpecError: There is no such member, or it is not over.
+
+        Example:
+            >>> over = {"lr": [0.01, 0.1]}
+            >>> found = sweep(data="digits", over=over, hidden=(8,), steps=9, record_states=3)
+            >>> found.states(1).steps
+            [0, 3, 6, 9]
+        """
+        self._check(number)
+        return self.series.states[number]
 
     def _check(self, number: int) -> None:
         """Check that a member is over."""
