@@ -85,11 +85,22 @@ def test_the_recipe_of_a_sweep_can_be_planned(name):
     assert re.match(r"# \S.*\.\n# ", recipe_text(name))
     assert sweep_recipes()[name] == recipe_text(name).splitlines()[0][2:]
     changes = {"data": "digits"} if recipe.spec.data.source == "mnist" else {}
+    if recipe.spec.model.name == "garment":  # digits are too small for it
+        changes["model"] = "one-fc"
     spec = recipe.spec.override({**changes, "subset": None})
     series = plan_sweep(spec, recipe.over, recipe.seeds)
     sizes = {"lr-extremes": (25, 1), "weight-decay": (15, 1), "init": (162, 9)}
+    sizes |= {"ways-down": (10, 2), "ways-down-garment": (10, 2)}
     assert (len(series.points), len(series.groups)) == sizes.get(name, (33, 6))
     assert name not in recipes()
+
+
+def test_the_ways_down_differ_in_their_network_alone():
+    one, other = load_sweep_recipe("ways-down"), load_sweep_recipe("ways-down-garment")
+    assert one.over == other.over
+    assert one.spec.override({"model": "garment"}) == other.spec
+    (averaged,) = [each for each in one.over if each["name"] == "Adam, averaged"]
+    assert averaged["swa_start"] + 1 == 17 * averaged["swa_every"] == 17 * 3200 // 64
 
 
 def test_learning_rates_follow_the_batch():

@@ -44,6 +44,13 @@ def test_settings_one_by_one():
     assert {p.spec.order_seed for p in points} == {0}
 
 
+def test_settings_that_have_names():
+    points = grid(Spec(), [{"name": "large", "lr": 1.0}, {"lr": 0.1}], seeds=2)
+    settings = [{"name": "large"}, {"name": "large"}, {"lr": 0.1}, {"lr": 0.1}]
+    assert [point.setting for point in points] == settings
+    assert points[1].changes == {"lr": 1.0, "seed": 1, "order_seed": 0}
+
+
 def test_an_order_that_is_chosen_stays():
     assert grid(Spec(order_seed=9), [{}], 2)[1].spec.order_seed == 9
 
@@ -57,6 +64,9 @@ def test_an_order_that_is_chosen_stays():
         ([], 1, "got nothing to vary"),
         ({"seed": [1, 2]}, 1, "got seed among what varies; expected seeds="),
         ({"order_seed": [1, 2]}, 1, "got order_seed among what varies"),
+        ({"name": ["a"]}, 1, "unknown key 'name'"),
+        ([{"name": "a"}, {"name": "a", "lr": 1.0}], 1, "settings called .* texts, each once"),
+        ([{"name": 3}], 1, "texts, each once"),
         ({"lr": [0.1]}, 0, "got seeds=0; expected at least one"),
         ({"lr": [0.1]}, [1, 1], r"got seeds=\[1, 1\]; expected at least one, and each once"),
         ({"larning_rate": [0.1]}, 1, "unknown key 'larning_rate'"),

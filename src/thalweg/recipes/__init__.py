@@ -24,7 +24,8 @@ class SweepRecipe:
 
     Args:
         spec: Where the settings start from.
-        over: Values by key, of which all combinations are taken; or the settings one by one.
+        over: Values by key, of which all combinations are taken; or the settings one by one, which
+            may have names.
         seeds: How many seeds of each setting, or which.
         order: Whether all see the samples in one order, or each in that of its seed.
 
@@ -82,7 +83,7 @@ def sweep_recipes() -> dict[str, str]:
 
     Example:
         >>> list(sweep_recipes())
-        ['batch-size', 'init', 'lr-extremes', 'weight-decay']
+        ['batch-size', 'init', 'lr-extremes', 'ways-down', 'ways-down-garment', 'weight-decay']
     """
     return _summaries(_texts(SWEEPS))
 

@@ -41,7 +41,8 @@ def grid(
 
     Args:
         base: The spec that they differ from.
-        over: Values by key, of which all combinations are taken; or the settings one by one.
+        over: Values by key, of which all combinations are taken; or the settings one by one, which
+            may have a ``"name"`` each: then that is what they are called by.
         seeds: How many seeds, counted from the base's, or which.
         shared_order: Whether all see the samples in one order, so that they can be compared in
             pairs; else each in that of its own seed.
@@ -53,19 +54,23 @@ def grid(
         >>> points = grid(Spec(), {"lr": [0.1, 1.0], "batch_size": [8, 16]}, seeds=2)
         >>> len(points), points[-1].changes
         (8, {'lr': 1.0, 'batch_size': 16, 'seed': 1, 'order_seed': 0})
+        >>> grid(Spec(), [{"name": "large steps", "lr": 1.0}, {"lr": 0.1}])[0].setting
+        {'name': 'large steps'}
     """
-    settings = _settings(over)
+    settings, named = _settings(over), not isinstance(over, Mapping)
     wanted = range(base.seed, base.seed + seeds) if isinstance(seeds, int) else seeds
     if not wanted or len(set(wanted)) < len(wanted):
         raise SpecError(f"seeds={seeds!r}", "at least one, and each once")
     order = base.seed if base.order_seed is None else base.order_seed
     homes, points = short_keys(), list[Point]()
     for setting in settings:
+        own = {key: value for key, value in setting.items() if not named or key != "name"}
+        called = {"name": setting["name"]} if own.keys() != setting.keys() else setting
         for seed in wanted:
-            changes = {**setting, "seed": seed}
+            changes = {**own, "seed": seed}
             if shared_order:
                 changes["order_seed"] = order
-            points.append(Point(base.override(changes, homes), changes, setting))
+            points.append(Point(base.override(changes, homes), changes, called))
     return points
 
 
@@ -82,6 +87,9 @@ def _settings(over: Axes | Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for setting in settings:
         if taken := {"seed", "order_seed"} & setting.keys():
             raise SpecError(f"{taken.pop()} among what varies", "seeds=…, for all settings alike")
+    names = [setting["name"] for setting in settings if "name" in setting]
+    if any(not isinstance(name, str) or names.count(name) > 1 for name in names):
+        raise SpecError(f"settings called {names}", "texts, each once")
     return settings
 
 

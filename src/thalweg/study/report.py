@@ -30,6 +30,7 @@ from thalweg.store import SeriesFolder, find_run, is_series, locate_series
 from thalweg.store.info import DataFacts
 from thalweg.store.race import locate_race
 from thalweg.study.contest import Race
+from thalweg.study.grid import Point
 from thalweg.study.intervals import Interval, mean_interval
 from thalweg.study.racing import load_race
 from thalweg.study.recorded import read_series
@@ -140,9 +141,12 @@ def _sweep_commands(sweep: Sweep, folder: SeriesFolder) -> list[tuple[str, str]]
         return [*commands, *_given(folder.info.own, folder.environment)]
     points = sweep.series.points
     seeds = list(dict.fromkeys(point.spec.seed for point in points))
-    settings = list({repr(dict(p.setting)): dict(p.setting) for p in points}.values())
+    settings = list({repr(dict(p.setting)): _asked(p) for p in points}.values())
     axes = {key: _distinct([s[key] for s in settings if key in s]) for key in sweep.axes}
-    is_grid = [dict(zip(axes, each, strict=True)) for each in product(*axes.values())] == settings
+    is_grid = (
+        "name" not in axes
+        and [dict(zip(axes, each, strict=True)) for each in product(*axes.values())] == settings
+    )
     over: Any = axes if is_grid else settings
     first = folder.spec.seed
     counted = seeds == list(range(first, first + len(seeds)))
@@ -165,6 +169,14 @@ def _sweep_commands(sweep: Sweep, folder: SeriesFolder) -> list[tuple[str, str]]
         f"thalweg.sweep(spec=spec, over={over!r}, seeds={seeds!r}{how})",
     ]
     return [*commands, ("Train it again from the start, in Python:", "\n".join(lines))]
+
+
+def _asked(point: Point) -> dict[str, Any]:
+    """Return a setting as it was asked for, with what is behind its name."""
+    if "name" not in point.setting:
+        return dict(point.setting)
+    own = {key: v for key, v in point.changes.items() if key not in {"seed", "order_seed"}}
+    return {**point.setting, **own}
 
 
 def _distinct(values: Sequence[Any]) -> list[Any]:

@@ -250,7 +250,7 @@ def sweep(
         model: As for `train`.
         data: As for `train`.
         over: Values by key, of which all combinations are taken, such as ``{"lr": [0.1, 1]}``; or
-            the settings one by one.
+            the settings one by one, which may have a ``"name"`` each.
         seeds: How many seeds of each setting, or which.
         order: ``"shared"``: all see the samples in one order, so that they can be compared in
             pairs. ``"own"``: each in that of its seed.
