@@ -50,7 +50,14 @@ def came_to(found: Race) -> dict[str, Any]:
         for number, own in found.final.weights.items()
     }
     told = [repr(found.standings(by=by)) for by in ("epochs", "gradients")]
+    ways = {
+        number: [
+            (step, theta.numpy().tobytes()) for step, theta in zip(s.steps, s.theta, strict=True)
+        ]
+        for number, s in found.final.states.items()
+    }
     return {
+        "ways": ways,
         "trials": found.trials,
         "ladders": found.ladders,
         "traces": repr(traces),
@@ -93,6 +100,39 @@ def test_a_member_is_its_run_alone(whole: Race) -> None:
         alone = tw.train(spec=point.spec, out=False)
         for name, array in whole.final.weights[number].items():
             assert torch.equal(array, alone.model.state_dict()[name]), name
+
+
+def test_the_first_seed_records_its_way(whole: Race) -> None:
+    assert whole.final is not None
+    for number, point in enumerate(whole.final.points):
+        own, alone = whole.final.states[number], tw.train(spec=point.spec, out=False).states
+        assert own.steps == alone.steps == (list(range(13)) if number % 2 == 0 else [])
+        for one, other in zip(own.theta, alone.theta, strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("changes", "steps"),
+    [({"ways": 0}, []), ({"ways": 5}, [0, 3, 6, 9, 12]), ({"record_states": 6}, [0, 6, 12])],
+)
+def test_ways_change_nothing_else(
+    changes: dict[str, Any], steps: list[int], result: dict[str, Any]
+) -> None:
+    found = race(**SMALL, **changes, out=False)
+    assert found.final is not None
+    assert found.final.states[0].steps == steps
+    assert {**came_to(found), "ways": result["ways"]} == result
+
+
+def test_ways_share_their_room() -> None:
+    found = race(**SMALL, tune=False, record_budget=3 * 5 * 656 * 4 / 2**20, out=False)
+    assert found.final is not None
+    assert [len(s.steps) for s in found.final.states.values()] == [4, 0] * 3
+
+
+def test_ways_are_a_number() -> None:
+    with pytest.raises(SpecError, match="got ways=-1; expected a number of states, or 0"):
+        race(**SMALL, ways=-1, out=False)
 
 
 def test_memory_changes_nothing(result: dict[str, Any]) -> None:

@@ -91,6 +91,10 @@ def _add_rules(parser: Parser) -> None:
     what.add_argument(
         "--memory", metavar="MB", help="what members may take at a time (half of what is free)"
     )
+    what.add_argument(
+        "--ways", metavar="N", default="40",
+        help="states that each records with the first seed, for the report's map; 0 for none (40)",
+    )  # fmt: skip
 
 
 def race(arguments: Namespace) -> int:
@@ -111,7 +115,7 @@ def race(arguments: Namespace) -> int:
         raise SpecError("no --optimizers", "who takes part", hint)
     seeds = whole("--seeds", arguments.seeds, "a number of seeds", 1)
     tuning_seeds = whole("--tuning-seeds", arguments.tuning_seeds, "a number of seeds", 1)
-    memory = _memory(arguments.memory)
+    memory, ways = _memory(arguments.memory), whole("--ways", arguments.ways, "a number", 0)
     _refuse_own(arguments)
     spec = read_spec(arguments)
     from thalweg.cli.racing import follow_race
@@ -127,6 +131,7 @@ def race(arguments: Namespace) -> int:
         metric=arguments.metric,
         target=arguments.goal,
         memory=memory,
+        ways=ways,
         out=False if arguments.no_record else out,
         name=name,
         tags=tags,

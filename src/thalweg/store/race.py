@@ -38,6 +38,7 @@ class RaceInfo(BaseModel):
         metric: What decides.
         target: What is to be reached, as in ``val_accuracy>=0.9``; chosen afterwards if None.
         step_seconds: Seconds of an update of each contestant alone, once that was measured.
+        ways: About how many states each contestant records, with the first seed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -57,6 +58,7 @@ class RaceInfo(BaseModel):
     metric: str
     target: str | None
     step_seconds: dict[str, float]
+    ways: int = 0
 
 
 def new_race_info(**facts: Any) -> RaceInfo:

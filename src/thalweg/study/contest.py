@@ -268,6 +268,8 @@ class Race:
             changes["optimizer.lr"] = lr
         if self.info.order == "shared":
             changes["order_seed"] = seeds[0]
+        if k == 0 and not tuning:
+            changes |= self._recorded(who)
         setting: dict[str, Any] = {"contestant": who.name}
         if lr is not None:
             setting["lr"] = lr
@@ -291,6 +293,15 @@ class Race:
         if not Judge(spec).watched:  # nobody needs to know on the way
             every = f"{10**9}steps"
         return {"evaluate": ["val"], "evaluate_every": every, "evaluate_last": "chosen"}
+
+    def _recorded(self, who: Contestant) -> dict[str, Any]:
+        """Return what makes the first seed record its way, where the race's spec does not say."""
+        spec = who.spec(self.base)
+        if not self.info.ways or spec.record_states:
+            return {}
+        updates = Length.of(spec, self.info.data.samples["train"]).updates
+        share = self.base.record_budget / len(self.contestants)
+        return {"record_states": max(1, ceil(updates / self.info.ways)), "record_budget": share}
 
     # ── what came of it ──────────────────────────────────────────────────────────────────────
 

@@ -29,6 +29,10 @@ TUNING = 1000
 """The seeds of tuning begin so far from those of the race."""
 
 
+WAYS = 40
+"""States that each contestant records of its way, by default."""
+
+
 def race(
     model: str | nn.Module | None = None,
     data: Any = None,
@@ -44,6 +48,7 @@ def race(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     metrics: Any = None,
     memory: float | None = None,
+    ways: int = WAYS,
     out: str | Path | Literal[False] | None = None,
     name: str | None = None,
     tags: Sequence[str] = (),
@@ -72,6 +77,9 @@ def race(
         loss: As for `train`.
         metrics: As for `train`.
         memory: Bytes that the members may take at a time; half of what is free if None.
+        ways: About how many states each contestant records of its way, with the first seed, for a
+            map of the ground; all together take ``record_budget`` at most. 0 records none. They
+            change nothing else.
         out: Folder to record the race in, new or empty. None makes one in the folder of runs; False
             records nothing.
         name: Name of the race.
@@ -94,7 +102,7 @@ def race(
     found, events = begin_race(
         model, data, optimizers=optimizers, seeds=seeds, tune=tune, tuning_seeds=tuning_seeds,
         order=order, metric=metric, target=target, spec=spec, loss=loss, metrics=metrics,
-        memory=memory, out=out, name=name, tags=tags, **settings,
+        memory=memory, ways=ways, out=out, name=name, tags=tags, **settings,
     )  # fmt: skip
     for _ in events:
         pass
@@ -116,6 +124,7 @@ def begin_race(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     metrics: Any = None,
     memory: float | None = None,
+    ways: int = WAYS,
     out: str | Path | Literal[False] | None = None,
     name: str | None = None,
     tags: Sequence[str] = (),
@@ -130,6 +139,8 @@ def begin_race(
     if order not in {"shared", "own"}:
         raise SpecError(f"order={order!r}", "shared or own")
     wanted = list(range(base.seed, base.seed + seeds)) if isinstance(seeds, int) else [*seeds]
+    if type(ways) is not int or ways < 0:
+        raise SpecError(f"ways={ways!r}", "a number of states, or 0")
     if not wanted or len(set(wanted)) < len(wanted) or min(wanted) < 0 or tuning_seeds < 1:
         got = f"seeds={seeds!r}, tuning_seeds={tuning_seeds}"
         raise SpecError(got, "one at least of each, and each once")
@@ -163,6 +174,7 @@ def begin_race(
         tuning_seeds=list(range(start, start + tuning_seeds)),
         metric=chosen,
         target=target,
+        ways=ways,
     )
     found = Race(info, base, own, None, memory)
     if out is not False:
