@@ -32,10 +32,10 @@ def test_hessians(name):
     network, (x, y) = draw(name).eval(), samples()
     exact = dense(network, F.cross_entropy, x, y).trace().item()
     H = Hessian(network, F.cross_entropy, [(x, y)])
-    found = trace(H, generator=generator(), products=60)
+    found = trace(H, generator=generator(), products=60, exact=False)
     assert found.products == H.products == 60
     assert abs(found.value - exact) < 5 * found.error
-    all_of_it = trace(H, generator=generator(), products=3 * H.shape[0])
+    all_of_it = trace(H, generator=generator(), products=3 * H.shape[0], exact=False)
     assert all_of_it.value == pytest.approx(exact, rel=1e-10)
     assert all_of_it.error == 0
 

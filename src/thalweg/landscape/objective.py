@@ -41,6 +41,9 @@ class Objective:
         training: Whether BatchNorm is in training mode.
 
     Attributes:
+        network: The copy.
+        criterion: The loss.
+        training: Whether BatchNorm is in training mode.
         names: The parameters' names.
         theta: Where the network is, (P,).
         batches: The samples.
@@ -70,15 +73,15 @@ class Objective:
         training: bool = False,
     ) -> None:
         self.names = chosen(network, per)
-        self._network = copy.deepcopy(network).train(training)
+        self.network = copy.deepcopy(network).train(training)
         if training:
-            _check_deterministic(self._network)
-        own = dict(self._network.named_parameters())
+            _check_deterministic(self.network)
+        own = dict(self.network.named_parameters())
         self._shapes = [own[name].shape for name in self.names]
         self._sizes = [own[name].numel() for name in self.names]
         self._constants = {n: p.detach() for n, p in own.items() if n not in set(self.names)}
-        self._buffers = dict(self._network.named_buffers())
-        self._loss, self._training = loss, training
+        self._buffers = dict(self.network.named_buffers())
+        self.criterion, self.training = loss, training
         self.theta = torch.cat([own[name].detach().reshape(-1) for name in self.names])
         self.batches = tuple((_to(x, self.theta), _to(y, self.theta)) for x, y in batches)
         self.samples = sum(len(x) for x, _ in self.batches)
@@ -110,10 +113,10 @@ class Objective:
         """
         state = {**self._constants, **dict(zip(self.names, leaves, strict=True))}
         buffers = self._buffers
-        if self._training:  # BatchNorm counts its batches in them
+        if self.training:  # BatchNorm counts its batches in them
             buffers = {name: buffer.clone() for name, buffer in buffers.items()}
         with torch.enable_grad(), Bilinear() if twice else nullcontext():
-            loss = self._loss(functional_call(self._network, {**state, **buffers}, (x,)), y)
+            loss = self.criterion(functional_call(self.network, {**state, **buffers}, (x,)), y)
         if loss.numel() != 1:
             raise ModelError(f"a loss of shape {tuple(loss.shape)}", "one number, a batch's mean")
         return loss.reshape(())

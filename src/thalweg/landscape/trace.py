@@ -1,4 +1,4 @@
-"""The trace of an operator: Hutch++."""
+"""The trace of an operator: exact where the network allows it, else by Hutch++."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from thalweg.errors import SpecError
-from thalweg.landscape.hessian import Operator
+from thalweg.landscape.exact_trace import exact_trace
+from thalweg.landscape.hessian import Hessian, Operator
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,13 @@ class Trace:
     products: int
 
 
-def trace(H: Operator, *, generator: torch.Generator, products: int = 90) -> Trace:
-    """Estimate the trace of a symmetric operator with a given number of products.
+def trace(
+    H: Operator, *, generator: torch.Generator, products: int = 90, exact: bool = True
+) -> Trace:
+    """Return the trace of a symmetric operator, or estimate it with a given number of products.
+
+    The trace of the Hessian of a chain of piecewise linear layers is computed exactly, without
+    products: see `exact_trace`. All others are estimated.
 
     Hutch++: a third of the products sketch the range of H, a third compute the trace exactly within
     it, and a third estimate what is left, as Hutchinson does, with random signs. For the same
@@ -43,6 +49,7 @@ def trace(H: Operator, *, generator: torch.Generator, products: int = 90) -> Tra
         H: A symmetric operator (P, P): a `Hessian`, or a square tensor.
         generator: Where the random signs are drawn from, on the CPU.
         products: Products with one vector, at least 6. With 3P or more the trace is exact.
+        exact: Whether to compute it exactly, where that is possible.
 
     Returns:
         The estimate; its standard error is that of the random part, given the sketch.
@@ -58,6 +65,8 @@ def trace(H: Operator, *, generator: torch.Generator, products: int = 90) -> Tra
     """
     if products < 6:
         raise SpecError(f"products={products}", "at least 6, two for each of three parts")
+    if exact and isinstance(H, Hessian) and (found := exact_trace(H.objective)) is not None:
+        return Trace(found, 0.0, found, 0)
     P, third = H.shape[0], products // 3
     third = min(third, P)
     Q = torch.linalg.qr(_times(H, _signs(P, third, generator, H)))[0]
