@@ -21,6 +21,7 @@ NAMED = [
     ("quadratic", {}),
     ("ccql", {}),
     ("ccql", {"weight": 0.7}),
+    ("square", {}),
     ("mse", {}),
 ]
 
@@ -53,6 +54,7 @@ ORACLES = {
     "nll": F.nll_loss,
     "quadratic": lambda o, y: naive_quadratic(o, y, 0),
     "ccql": lambda o, y: naive_quadratic(o, y, math.sqrt(o.shape[-1] - 1) - 1),
+    "square": lambda o, y: F.mse_loss(o, F.one_hot(y, o.shape[-1]).to(o)) * o.shape[-1] / 2,
     "mse": F.mse_loss,
 }
 

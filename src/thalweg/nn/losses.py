@@ -187,6 +187,31 @@ class CorrectClassQuadratic(_OnProbabilities):
 
 
 @dataclass(frozen=True)
+class Square(Loss):
+    """Square loss on the outputs themselves: mean of ½ ‖outputs − onehot‖², summed over classes.
+
+    Source: Hui and Belkin, "Evaluation of neural architectures trained with square loss vs
+    cross-entropy", 2021, without rescaling; the loss of Cohen et al. 2021 on the edge of stability.
+
+    Example:
+        >>> print(Square()(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([0, 1])))  # 0, ½
+        tensor(0.2500)
+    """
+
+    name = "square"
+
+    def __call__(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Return the losses (…,)."""
+        return _away(outputs, y).square().sum(-1).mean(-1) / 2
+
+    def value_and_grad(self, outputs: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the losses and their gradient (outputs − onehot) / batch."""
+        d = _away(outputs, y)
+        losses = d.square().sum(-1).mean(-1) / 2
+        return losses, d.div_(d.shape[-2]).to(outputs.dtype)
+
+
+@dataclass(frozen=True)
 class MSE(Loss):
     """Mean squared error over the batch and the targets.
 
@@ -211,7 +236,7 @@ class MSE(Loss):
 
 LOSSES: dict[str, type[Loss]] = {
     loss.name: loss
-    for loss in (CrossEntropy, LabelSmoothing, NLL, Quadratic, CorrectClassQuadratic, MSE)
+    for loss in (CrossEntropy, LabelSmoothing, NLL, Quadratic, CorrectClassQuadratic, Square, MSE)
 }
 DEFAULT_LOSS: dict[str, str] = {"classification": CrossEntropy.name, "regression": MSE.name}
 
@@ -251,6 +276,12 @@ def build_loss(loss: str | Callable[[Tensor, Tensor], Tensor], **options: float)
 def _index(outputs: Tensor, y: Tensor) -> Tensor:
     """Return class indices that gather from ``outputs``: (…, batch, 1)."""
     return y.expand(outputs.shape[:-1]).unsqueeze(-1)
+
+
+def _away(outputs: Tensor, y: Tensor) -> Tensor:
+    """Return outputs − onehot, as a new tensor."""
+    wide, index = _wide(outputs), _index(outputs, y)
+    return wide.scatter_add(-1, index, wide.new_full((), -1.0).expand(index.shape))
 
 
 def _wide(outputs: Tensor) -> Tensor:
