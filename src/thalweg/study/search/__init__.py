@@ -1,0 +1,1 @@
+"""Search: which settings are best; what to choose from, proposals, rungs, the record, the end."""
