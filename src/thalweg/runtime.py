@@ -43,19 +43,26 @@ def configure_runtime() -> dict[str, str]:
         {}
         >>> del os.environ["THALWEG_RUNTIME"]
     """
-    if os.environ.get(OFF, "").lower() in {"off", "0", "no", "false"}:
+    if _is_off():
         return {}
     done: dict[str, str] = {}
     if "torch" not in sys.modules:
         done["MKL_CBWR"] = os.environ.setdefault("MKL_CBWR", "AVX512" if intel_avx512() else "AVX2")
         if "OMP_WAIT_POLICY" not in os.environ:
             done["GOMP_SPINCOUNT"] = os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    if sys.platform == "linux" and _keep_large_blocks():
+    if keep_large_blocks():
         done["malloc"] = "large blocks are kept"
     return done
 
 
-def _keep_large_blocks() -> bool:
+def _is_off() -> bool:
+    return os.environ.get(OFF, "").lower() in {"off", "0", "no", "false"}
+
+
+def keep_large_blocks() -> bool:
+    """Let the allocator keep large blocks, unless that is turned off; tell whether it does."""
+    if sys.platform != "linux" or _is_off():
+        return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):  # another C library, such as musl

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.cli.follow import add_told, check_told, follow
+from thalweg.cli.on import add_on
 from thalweg.cli.parser import Commands, Namespace
+from thalweg.errors import SpecError
 
 if TYPE_CHECKING:
     from thalweg.cli.settings import Setting
@@ -29,6 +31,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
             "thalweg resume first --epochs 20",
             "thalweg resume first --epochs 50 --patience 5 --monitor test_loss",
             "thalweg resume runs/sweep",
+            "thalweg resume runs/sweep --on processes:4",
         ],
     )
     parser.add_argument("run", metavar="RUN", help="folder or name of a run, sweep or race")
@@ -36,6 +39,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
         group = parser.add_argument_group("how long, counted from its beginning")
         for setting in _longer():
             setting.add_to(group)
+    add_on(parser.add_argument_group("where what is left of a sweep or a race is trained"))
     add_told(parser)
     parser.set_defaults(action=resume)
 
@@ -58,6 +62,8 @@ def resume(arguments: Namespace) -> int:
         return _resume_race(race, longer, arguments)
     if (series := locate_series(arguments.run)) is not None:
         return _resume_sweep(series, longer, arguments)
+    if arguments.on != "here":
+        raise SpecError(f"--on {arguments.on} for a run", "a sweep or a race")
     run, events = go_on(arguments.run, **longer)
     return follow(run, events, arguments)
 
@@ -65,12 +71,14 @@ def resume(arguments: Namespace) -> int:
 def _resume_sweep(path: Path, longer: Mapping[str, Any], arguments: Namespace) -> int:
     """Go on with a sweep, and tell what happens."""
     from thalweg.cli.sweeping import follow_sweep, tell_plan
+    from thalweg.cluster import open_executor
     from thalweg.study import estimate, go_on_sweep
 
-    sweep, events = go_on_sweep(path, **longer)
-    plan = estimate(sweep.series)
-    tell_plan(sweep, plan, arguments)
-    return follow_sweep(sweep, events, plan, arguments)
+    with open_executor(arguments.on) as executor:
+        sweep, events = go_on_sweep(path, executor, **longer)
+        plan = estimate(sweep.series)
+        tell_plan(sweep, plan, arguments)
+        return follow_sweep(sweep, events, plan, arguments)
 
 
 def _resume_race(path: Path, longer: Mapping[str, Any], arguments: Namespace) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from thalweg.cli.kinds import whole
+from thalweg.cli.on import add_on
 from thalweg.cli.parser import Commands, Namespace
 from thalweg.errors import SpecError
 from thalweg.recipes import SweepRecipe, load_recipe, load_sweep_recipe, sweep_recipes
@@ -31,6 +33,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
             "thalweg sweep digits --over 'hidden=[200,100];[64]' --epochs 20",
             "thalweg sweep --recipe lr-extremes",
             "thalweg sweep --recipe weight-decay --seeds 2 --epochs 1",
+            "thalweg sweep mnist --model lab-mlp --over lr=1e-3..1 --seeds 64 --on ray",
             "thalweg sweep digits --over lr=0.01,0.1 --json | jq 'select(.event==\"row\")'",
         ],
     )
@@ -54,6 +57,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
     what.add_argument(
         "--memory", metavar="MB", help="what members may take at a time (half of what is free)"
     )
+    add_on(what)
     where = parser.add_argument_group("where it is recorded")
     where.add_argument(
         "--out", metavar="FOLDER", type=Path, help="this folder, new or empty, instead of runs/…"
@@ -87,18 +91,20 @@ def sweep(arguments: Namespace) -> int:
     memory = _memory(arguments.memory)
     asked = read_sweep(arguments)
     from thalweg.cli.sweeping import follow_sweep, tell_plan
+    from thalweg.cluster import open_executor
     from thalweg.study import Sweep, estimate, plan_sweep
-    from thalweg.study.recorded import begin_series
+    from thalweg.study.scattered import with_threads
+    from thalweg.study.sweeping import begin_sweep
 
-    series = plan_sweep(asked.spec, asked.over, asked.seeds, order=asked.order, memory=memory)
-    plan, events, folder = estimate(series), series.events(), None
-    if not arguments.no_record:
-        about = {"out": out, "name": name, "tags": tags}
-        made, events = begin_series(series, asked.spec, kind="sweep", **about)
-        folder = made.path
-    found = Sweep(series, asked.spec, folder)
-    tell_plan(found, plan, arguments)
-    return follow_sweep(found, events, plan, arguments)
+    with open_executor(arguments.on) as executor:
+        base = with_threads(asked.spec, executor)
+        series = plan_sweep(base, asked.over, asked.seeds, order=asked.order, memory=memory)
+        plan = estimate(series)
+        where: Path | Literal[False] | None = False if arguments.no_record else out
+        folder, events = begin_sweep(series, base, executor, out=where, name=name, tags=tags)
+        found = Sweep(series, base, folder)
+        tell_plan(found, plan, arguments)
+        return follow_sweep(found, events, plan, arguments)
 
 
 def read_sweep(arguments: Namespace) -> SweepRecipe:

@@ -20,6 +20,7 @@ from thalweg.cli.sweep_table import (
 from thalweg.cli.text import duration, metric, place, plural, typed
 from thalweg.engine import Evaluated, Event, Finished
 from thalweg.errors import FileError, SpecError
+from thalweg.spec import Spec
 
 if TYPE_CHECKING:
     from thalweg.study import Estimate, Sweep
@@ -44,16 +45,17 @@ class Tally:
     def __init__(self, sweep: Sweep, plan: Estimate) -> None:
         self.series, self.plan, self.began = sweep.series, plan, time.monotonic()
         results = self.series.results
-        self.over, self.diverged = len(results), sum(each.diverged for each in results.values())
+        self.ended = set(results)
+        self.lost = {n for n, each in results.items() if each.diverged}
         self.last = {n: dict(each.metrics) for n, each in results.items() if not each.diverged}
-        self.training, self.group, self.done = set[int](), -1, 0.0
-        self.share, self.updates = 0.0, 1
+        self.training, self.shares = set[int](), dict[int, float]()
 
     def __call__(self, index: int, event: Event) -> None:
-        """Take note of an event."""
-        if index != self.group:
-            self._next(index)
-        self.share = min(1.0, event.clock.step / self.updates)
+        """Take note of an event; a group that is begun anew elsewhere tells all of it again."""
+        numbers = self.series.groups[index]
+        if index not in self.shares:
+            self.training |= {n for n in numbers if n not in self.ended}
+        self.shares[index] = share_made(event, self.series.points[numbers[0]].spec)
         if isinstance(event, Evaluated):
             for row, number in enumerate(event.members):
                 told = {name: values[row] for name, values in event.metrics.items()}
@@ -61,25 +63,29 @@ class Tally:
                     {name: value for name, value in told.items() if value is not None}
                 )
         elif isinstance(event, Finished):
-            self.over += len(event.members)
-            self.training -= set(event.members)
+            self.ended |= set(event.members)
+            self.training -= self.ended
+            if self.ended.issuperset(numbers):
+                self.shares[index] = 1.0
             if event.reason == "diverged":
-                self.diverged += len(event.members)
+                self.lost |= set(event.members)
                 for number in event.members:
                     self.last.pop(number, None)
 
-    def _next(self, index: int) -> None:
-        """Turn to a group."""
-        self.done, self.group = sum(self.plan.by_group[:index]), index
-        self.training = set(self.series.groups[index])
-        current = self.series.group
-        assert current is not None
-        self.updates = max(member.length.updates for member in current.progress.everyone)
+    @property
+    def over(self) -> int:
+        """How many are over."""
+        return len(self.ended)
+
+    @property
+    def diverged(self) -> int:
+        """How many of them diverged."""
+        return len(self.lost)
 
     @property
     def finished(self) -> float:
         """What is done, in seconds of the estimate."""
-        return self.done + self.share * self.plan.by_group[self.group]
+        return sum(share * self.plan.by_group[index] for index, share in self.shares.items())
 
     @property
     def left(self) -> float:
@@ -111,6 +117,18 @@ class Tally:
         if self.over < len(self.series.points):
             parts.append(f"{duration(self.left)} left")
         return "  ".join(parts)
+
+
+def share_made(event: Event, spec: Spec) -> float:
+    """Return about how much of its way a group has made at an event.
+
+    Example:
+        >>> from thalweg.engine import Clock
+        >>> share_made(Finished(Clock(10, 0.5, 10, 1.0), "complete", {}), Spec(epochs=2))
+        0.25
+    """
+    made = event.clock.step / spec.steps if spec.steps else event.clock.epoch / (spec.epochs or 1.0)
+    return min(1.0, made)
 
 
 class Lines:

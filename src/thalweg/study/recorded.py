@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from thalweg.cluster import Executor
 from thalweg.engine import Event, Finished, Group, Snapshot, States, Step, short_keys
 from thalweg.engine.history import CLOCK
 from thalweg.engine.progress import check_facts
@@ -24,6 +25,7 @@ from thalweg.store import (
 from thalweg.store.series import Planned
 from thalweg.store.states import StateFiles
 from thalweg.study.grid import Point
+from thalweg.study.scattered import epoch_columns, state_places
 from thalweg.study.series import Result, Series
 from thalweg.study.signals import Interrupted, stop_on_signals
 from thalweg.study.training import data_facts, fingerprint, told_of
@@ -47,6 +49,7 @@ def begin_series(
     name: str | None = None,
     tags: Sequence[str] = (),
     about: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
 ) -> tuple[SeriesFolder, Iterator[tuple[int, Event]]]:
     """Make the folder of a series, and return it with the events to come.
 
@@ -58,6 +61,7 @@ def begin_series(
         name: Name of the series; by default that of its folder.
         tags: Words to find it by.
         about: What the kind of series has to say of itself.
+        executor: Who trains; this process if None.
 
     Raises:
         FileError: The folder is taken, or cannot be written.
@@ -78,7 +82,7 @@ def begin_series(
         groups=series.groups,
     )
     folder = SeriesFolder.create(path, info, base, environment())
-    return folder, _record(series, folder, "began")
+    return folder, _record(series, folder, "began", executor)
 
 
 def open_series(path: str | Path, **own: Any) -> tuple[SeriesFolder, Series]:
@@ -128,7 +132,7 @@ def read_series(path: str | Path, **own: Any) -> tuple[SeriesFolder, Series]:
 
 
 def go_on_series(
-    path: str | Path, **own: Any
+    path: str | Path, executor: Executor | None = None, **own: Any
 ) -> tuple[SeriesFolder, Series, Iterator[tuple[int, Event]]]:
     """Go on with a series that was interrupted, to the results that it would have had.
 
@@ -137,11 +141,18 @@ def go_on_series(
     """
     folder, series = open_series(path, **own)
     how = "; ".join(["resumed", *differences(dict(folder.environment), environment())])
-    return folder, series, _record(series, folder, how)
+    return folder, series, _record(series, folder, how, executor)
 
 
-def _record(series: Series, folder: SeriesFolder, how: str) -> Iterator[tuple[int, Event]]:
-    """Train group after group, write down what happens, and yield it."""
+def _record(
+    series: Series, folder: SeriesFolder, how: str, executor: Executor | None
+) -> Iterator[tuple[int, Event]]:
+    """Train group after group, here or elsewhere, write down what happens, and yield it."""
+    if executor is not None:
+        from thalweg.study.gathered import record_scattered
+
+        yield from record_scattered(series, folder, how, executor)
+        return
     base = parse_interval(folder.spec.record.checkpoint_every, seconds=True)
     with folder.locked(), stop_on_signals() as stop:
         folder = folder.change(state="running")
@@ -181,11 +192,7 @@ class _GroupWriter:
         group = series.group if series.group is not None else series.begin(index)
         if index == 0 and fingerprint(group.data[0]) != folder.info.data.fingerprint:
             raise DataError(f"data that are not those of {folder.path}", "those that it began with")
-        columns = ["member", *CLOCK]
-        measured = ["loss", *group.cohort.metrics]
-        for split in ("running", *group.data[0].splits()):
-            columns += [f"{split}_{name}" for name in measured]
-        self.table = Table(folder.metrics_folder(index), columns)
+        self.table = Table(folder.metrics_folder(index), epoch_columns(group))
         self.group, self.shelves = group, _shelves(group, folder)
         rows = 0
         found = folder.checkpoint(index)
@@ -269,10 +276,7 @@ class _GroupWriter:
 
     def _shelve(self) -> None:
         """Write the recorded states that are in memory."""
-        places = {
-            name: (place.start, list(place.shape))
-            for name, place in self.group.cohort.stack.places.items()
-        }
+        places = state_places(self.group)
         for number, files in self.shelves.items():
             states = self.group.states[number]
             if loose := states.loose:

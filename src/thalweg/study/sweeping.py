@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
+from thalweg.cluster import Executor, open_executor
+from thalweg.cluster.opening import On
 from thalweg.engine import Event, States
 from thalweg.engine.history import CLOCK
 from thalweg.errors import FileError, SpecError, ThalwegError, nearest
@@ -22,6 +24,7 @@ from thalweg.study.recorded import (
     read_series,
     results_table,
 )
+from thalweg.study.scattered import scattered_events, with_threads
 from thalweg.study.series import Series
 from thalweg.study.size import largest_group
 from thalweg.study.training import settle
@@ -236,6 +239,7 @@ def sweep(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     metrics: Any = None,
     memory: float | None = None,
+    on: On = "here",
     out: str | Path | Literal[False] | None = None,
     name: str | None = None,
     tags: Sequence[str] = (),
@@ -257,7 +261,10 @@ def sweep(
         spec: Where the settings start from; the defaults if None.
         loss: As for `train`.
         metrics: As for `train`.
-        memory: Bytes that the members may take at a time; half of what is free if None.
+        memory: Bytes that the members of a group may take; half of what is free if None.
+        on: Who trains: ``"here"``, ``"processes:4"``, ``"ray"``, ``"ray://host:port"``; see
+            `thalweg.cluster.open_executor`. Elsewhere, ``threads`` are as many as a worker has,
+            and the bits are those of ``"here"`` with as many.
         out: Folder to record the sweep in, new or empty. None makes one in the folder of runs;
             False records nothing.
         name: Name of the sweep.
@@ -278,14 +285,34 @@ def sweep(
         {'lr': 0.01}
     """
     base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
-    series = plan_sweep(base, over, seeds, order=order, memory=memory, own=own)
-    folder: SeriesFolder | None = None
-    events: Iterator[tuple[int, Event]] = series.events()
+    with open_executor(on) as executor:
+        base = with_threads(base, executor)
+        series = plan_sweep(base, over, seeds, order=order, memory=memory, own=own)
+        folder, events = begin_sweep(series, base, executor, out=out, name=name, tags=tags)
+        for _ in events:
+            pass
+    return Sweep(series, base, folder)
+
+
+def begin_sweep(
+    series: Series, base: Spec, executor: Executor | None = None, *,
+    out: str | Path | Literal[False] | None = None, **about: Any,
+) -> tuple[Path | None, Iterator[tuple[int, Event]]]:  # fmt: skip
+    """Return the folder of a planned sweep, None if it has none, and the events to come.
+
+    Args:
+        series: What `plan_sweep` returned.
+        base: The spec that the members differ from.
+        executor: Who trains; this process if None.
+        out: As for `sweep`.
+        **about: Name and tags, as for `sweep`.
+    """
     if out is not False:
-        folder, events = begin_series(series, base, kind="sweep", out=out, name=name, tags=tags)
-    for _ in events:
-        pass
-    return Sweep(series, base, folder.path if folder else None)
+        folder, events = begin_series(
+            series, base, kind="sweep", out=out, executor=executor, **about
+        )
+        return folder.path, events
+    return None, series.events() if executor is None else scattered_events(series, executor)
 
 
 def plan_sweep(
@@ -335,8 +362,15 @@ def load_sweep(sweep: str | Path, **own: Any) -> Sweep:
     return Sweep(series, folder.spec, folder.path)
 
 
-def go_on_sweep(sweep: str | Path, **own: Any) -> tuple[Sweep, Iterator[tuple[int, Event]]]:
+def go_on_sweep(
+    sweep: str | Path, executor: Executor | None = None, **own: Any
+) -> tuple[Sweep, Iterator[tuple[int, Event]]]:
     """Bring a sweep back to where it was, and return it with the events to come.
+
+    Args:
+        sweep: Its folder, or its name in the folder of runs.
+        executor: Who trains what is left; this process if None.
+        **own: What it was given in Python rather than by name.
 
     Raises:
         ThalwegError: There is none, it is no sweep, damaged, or complete, or another process is
@@ -346,7 +380,7 @@ def go_on_sweep(sweep: str | Path, **own: Any) -> tuple[Sweep, Iterator[tuple[in
     if other := own.keys() - {"model", "data", "loss", "metrics"}:
         got = f"{min(other)}=… for the sweep {path}"
         raise SpecError(got, "its own settings", "only a run can become longer")
-    folder, series, events = go_on_series(path, **own)
+    folder, series, events = go_on_series(path, executor, **own)
     return Sweep(series, folder.spec, folder.path), events
 
 

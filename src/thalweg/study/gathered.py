@@ -1,0 +1,105 @@
+"""What groups that were trained elsewhere bring home, written down by this process alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from thalweg.cluster import Executor, Lost
+from thalweg.engine import Event
+from thalweg.errors import DataError
+from thalweg.store import SeriesFolder, Table
+from thalweg.study.recorded import MOST_OF_THE_TIME, results_table
+from thalweg.study.scattered import Outcome, Over, scatter
+from thalweg.study.series import Series
+from thalweg.study.signals import Interrupted, stop_on_signals
+from thalweg.study.training import fingerprint
+
+
+def record_scattered(
+    series: Series, folder: SeriesFolder, how: str, executor: Executor
+) -> Iterator[tuple[int, Event]]:
+    """Train the groups that are left elsewhere, write down what comes back, and yield what happens.
+
+    A group is written when it is over, whole; those that are under way when this process stops are
+    trained anew by whoever goes on. The table of the results is written now and then, as a
+    whole.
+
+    Raises:
+        ThalwegError: The folder cannot be written, the data are not those that the series began
+            with, or there is nobody to train.
+        Interrupted: Ctrl-C or SIGTERM came; what came back is saved.
+    """
+    with folder.locked(), stop_on_signals() as stop:
+        group = series.group or series.build(0)
+        if fingerprint(group.data[0]) != folder.info.data.fingerprint:
+            raise DataError(f"data that are not those of {folder.path}", "those that it began with")
+        folder = folder.change(state="running")
+        folder.log(f"{how}, {type(executor).__name__} with {executor.threads} threads each")
+        book = _Book(series, folder)
+        try:
+            for index, event in scatter(series, executor):
+                if isinstance(event, Over):
+                    book.write(index, event.outcome)
+                elif isinstance(event, Lost):
+                    folder.log(f"group {index} is begun anew: {event.why}")
+                elif event is not None:
+                    yield index, event
+                if stop.signal is not None:
+                    hint = f"saved; thalweg resume {folder.path} goes on"
+                    raise Interrupted(stop.signal, hint)
+        except Interrupted:
+            book.close()
+            folder.change(state="interrupted")
+            folder.log("interrupted")
+            raise
+        finally:
+            book.close()
+        folder.change(state="complete")
+        folder.log("complete")
+
+
+class _Book:
+    """Writes down the groups of a series that are over.
+
+    Args:
+        series: The series.
+        folder: Its folder, which this process has locked.
+    """
+
+    def __init__(self, series: Series, folder: SeriesFolder) -> None:
+        self.series, self.folder = series, folder
+        self._open, self._written, self._cost = False, time.monotonic(), 0.0
+
+    def write(self, index: int, outcome: Outcome) -> None:
+        """Write a group, and the table of all results if that is due.
+
+        Raises:
+            FileError: Something cannot be written; a group is over once its results are there.
+        """
+        folder = self.folder
+        table = Table(folder.metrics_folder(index), list(outcome.columns))
+        table.forget(0)
+        table.write(outcome.epochs)
+        for number, states in outcome.states.items():
+            files = folder.states(number)
+            files.forget()
+            files.write(states.loose, outcome.places)
+        folder.write_weights(index, outcome.weights)
+        self._open = True
+        if time.monotonic() - self._written >= MOST_OF_THE_TIME * self._cost:
+            self.close()
+        folder.remove_checkpoints(index)
+
+    def close(self) -> None:
+        """Write the table of all results, if there are new ones.
+
+        Raises:
+            FileError: It cannot be written.
+        """
+        if not self._open:
+            return
+        begin = time.monotonic()
+        self.folder.write_results(results_table(self.series))
+        self._open, self._written = False, time.monotonic()
+        self._cost = self._written - begin
