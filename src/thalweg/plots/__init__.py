@@ -4,12 +4,15 @@ from thalweg.plots.against import Line, metric_against
 from thalweg.plots.bands import Band, band_curves
 from thalweg.plots.compare import comparison
 from thalweg.plots.confusion import confusion_matrix
+from thalweg.plots.contour import contour
 from thalweg.plots.curves import learning_rate, training_curves
+from thalweg.plots.descent import descent
 from thalweg.plots.forest import Entry, forest
 from thalweg.plots.heat import Cell, heat_map
 from thalweg.plots.mistakes import mistake_grid
 from thalweg.plots.parallel import Strand, parallel_axes
 from thalweg.plots.picture import save
+from thalweg.plots.plane import Mark, Plane, Way
 from thalweg.plots.profile import performance_profile
 from thalweg.plots.report import (
     About,
@@ -25,6 +28,10 @@ from thalweg.plots.report import (
 )
 from thalweg.plots.samples import sample_grid
 from thalweg.plots.schedules import schedule_curves
+from thalweg.plots.slices import Profile, slices
+from thalweg.plots.spectrum import spectrum
+from thalweg.plots.stability import Readings, stability
+from thalweg.plots.surface import surface
 
 __all__ = [
     "About",
@@ -32,16 +39,23 @@ __all__ = [
     "Cell",
     "Entry",
     "Line",
+    "Mark",
     "Place",
+    "Plane",
+    "Profile",
     "RaceRecord",
+    "Readings",
     "Record",
     "Setting",
     "Strand",
     "SweepRecord",
     "Tuned",
+    "Way",
     "band_curves",
     "comparison",
     "confusion_matrix",
+    "contour",
+    "descent",
     "forest",
     "heat_map",
     "learning_rate",
@@ -54,6 +68,10 @@ __all__ = [
     "sample_grid",
     "save",
     "schedule_curves",
+    "slices",
+    "spectrum",
+    "stability",
+    "surface",
     "sweep_report",
     "training_curves",
 ]

@@ -33,7 +33,9 @@ def save(figure: Any, file: Path) -> None:
         True
     """
     if file.suffix == ".html":
-        page = figure.to_html(include_plotlyjs=True, div_id="figure", config={"displaylogo": False})
+        page = figure.to_html(
+            include_plotlyjs=True, div_id="figure", config={"displaylogo": False}, auto_play=False
+        )
         write_atomically(file, page)
     elif file.suffix == ".png":
         opaque = go.Figure(figure).update_layout(paper_bgcolor=PAPER)
