@@ -10,7 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from thalweg.plots import RaceRecord, Setting, SweepRecord, race_report, sweep_report
+from thalweg.plots import (
+    Plane,
+    RaceRecord,
+    Setting,
+    SweepRecord,
+    Way,
+    race_report,
+    sweep_report,
+)
 from thalweg.plots.report.about import STATES
 from thalweg.plots.report.race import listed_numbers
 from thalweg.plots.report.sweep import MOST_ROWS
@@ -183,6 +191,20 @@ def test_a_best_learning_rate_at_the_edge(raced: Raced) -> None:
 
 def test_one_seed_tells_nothing_apart(raced: Raced) -> None:
     assert "over one seed, which cannot" in words(race_report(raced(seeds=[0])))
+
+
+def test_a_race_with_the_ground_that_it_went_over(raced: Raced) -> None:
+    axis, T = np.linspace(-1, 1, 5), np.linspace(0, 0.5, 6)
+    plane = Plane(axis, axis, axis[:, None] ** 2 + axis**2, "loss", "principal", (0.5, 0.2))
+    ways = [Way(name, T, k * T, 1 - T, 10 * T, 0 * T) for k, name in enumerate(("adam", "sgd"))]
+    page = race_report(raced(plane=plane, ways=ways))
+    text, found = words(page), figures(page)
+    assert "Where they went" in text
+    assert "The loss under their ways" in text
+    assert "Explained 50 + 20 %. Not in the plane" in text
+    assert {"adam", "sgd"} <= {trace.get("name") for trace in found["figure-ground"]["data"]}
+    assert not found["figure-ground"]["layout"]["title"].get("text")
+    assert "Where they went" not in words(race_report(raced()))
 
 
 def test_a_race_that_is_not_over(raced: Raced, described: Any) -> None:

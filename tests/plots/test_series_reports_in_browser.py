@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from thalweg.plots import RaceRecord, SweepRecord, race_report, sweep_report
+from thalweg.plots import Plane, RaceRecord, SweepRecord, Way, race_report, sweep_report
 from thalweg.plots.theme import DARK, INK
 
 from .test_report_in_browser import (
@@ -86,6 +87,29 @@ def test_they_are_drawn_whole_and_nothing_covers_anything(
             assert page.evaluate(CUT) == [], name
             colours = DARK if scheme == "dark" else {INK: INK}
             assert page.evaluate(INK_OF, ".xtick text") == rgb(colours[INK]), name
+
+
+BESIDE = """[
+    document.querySelector("#figure-ground .legend").getBoundingClientRect().left,
+    document.querySelector("#figure-ground .nsewdrag").getBoundingClientRect().right,
+]"""
+
+
+@pytest.mark.parametrize("size", ["phone", "desk"])
+def test_the_ground_of_a_race_has_its_legend_beside_it(
+    browser: Any, raced: Callable[..., RaceRecord], size: str, tmp_path: Path
+) -> None:
+    axis, T = np.linspace(-1, 1, 5), np.linspace(0, 0.5, 6)
+    plane = Plane(axis, axis, axis[:, None] ** 2 + axis**2, "loss", "principal", (0.5, 0.2))
+    ways = [Way(f"{LONG} {k}", T, k / 8 * T, 1 - T, 10 * T, 0 * T) for k in range(8)]
+    file = tmp_path / "mapped.html"
+    file.write_text(race_report(raced(plane=plane, ways=ways)), "utf-8")
+    with opened(browser, file, size, "light") as page:
+        assert page.evaluate(DRAWN) == page.locator(".plot").count() == 7
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        legend, data = page.evaluate(BESIDE)
+        assert legend > data
+        assert page.evaluate(OVERLAPS) == []
 
 
 def test_all_figures_of_a_race_turn_to_the_cost(browser: Any, pages: dict[str, Path]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -138,6 +138,24 @@ class Series:
         """Return the network of a member that is over, as it was evaluated."""
         alone = Group([self.points[number].spec], **self.own)
         return alone.network(self.weights[number])
+
+    def called(self, number: int, among: Collection[int] | None = None) -> str:
+        """Return the name of a member's setting, or nothing; with its seed, if there are several.
+
+        Args:
+            number: The member.
+            among: Those that are to be told apart; all if None.
+
+        Example:
+            >>> from thalweg.spec import Spec
+            >>> from thalweg.study.grid import grid
+            >>> Series(grid(Spec(), [{"name": "fast", "lr": 1.0}], seeds=2)).called(1)
+            'fast, seed 1'
+        """
+        point, others = self.points[number], range(len(self.points)) if among is None else among
+        name = str(point.setting.get("name", point.setting.get("contestant", "")))
+        alike = [other for other in others if self.points[other].setting == point.setting]
+        return f"{name}, seed {point.spec.seed}" if name and len(alike) > 1 else name
 
     def _conclude(self, group: Group) -> None:
         for member in group.progress.everyone:

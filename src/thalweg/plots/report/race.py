@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from thalweg.plots.against import Line, metric_against
 from thalweg.plots.bands import Band, band_curves
+from thalweg.plots.contour import contour
 from thalweg.plots.forest import Entry, forest
 from thalweg.plots.intervals import Interval, split_of, spoken, told
+from thalweg.plots.plane import Plane, Way
 from thalweg.plots.profile import performance_profile
 from thalweg.plots.report.about import About
 from thalweg.plots.report.frame import Figure, bare, forest_width, render
@@ -76,6 +78,8 @@ class RaceRecord:
         finals: Each metric at that cost, by contestant.
         bands: Means along the race, by metric.
         profile: Performance ratios by cost, by contestant.
+        plane: The ground that they went over, if it was measured.
+        ways: Where each went on it, in the order of the contestants.
     """
 
     about: About
@@ -92,6 +96,8 @@ class RaceRecord:
     finals: Mapping[str, Mapping[str, Interval | None]] = field(default_factory=dict)
     bands: Mapping[str, Sequence[Band]] = field(default_factory=dict)
     profile: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    plane: Plane | None = None
+    ways: Sequence[Way] = ()
 
 
 def race_report(record: RaceRecord) -> str:
@@ -129,6 +135,7 @@ def race_report(record: RaceRecord) -> str:
         tuning_seeds=listed_numbers(record.tuning_seeds),
         target=_target(record),
         profile=_profile(record),
+        ground=_ground(record),
         seconds=_seconds(record),
     )
 
@@ -308,6 +315,17 @@ def _profile(record: RaceRecord) -> Figure | None:
     )
     return Figure("figure-profile", "How often within a multiple of the soonest", caption,
                   bare(figure), "420px")  # fmt: skip
+
+
+def _ground(record: RaceRecord) -> Figure | None:
+    if record.plane is None:
+        return None
+    figure = contour(record.plane, record.ways)
+    figure.update_layout(title_text="", margin_t=24)
+    title = f"The {spoken(record.plane.metric)} under their ways"
+    return Figure(
+        "figure-ground", title, figure.layout.meta["caption"], bare(figure), "560px", "720px"
+    )
 
 
 def _seconds(record: RaceRecord) -> Table | None:
