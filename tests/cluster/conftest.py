@@ -18,7 +18,9 @@ def cluster() -> Iterator[Any]:
     import ray
 
     small = {"object_store_memory": 100 * 2**20, "include_dashboard": False}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **small})
+    quick = {"health_check_period_ms": 1000, "health_check_timeout_ms": 2000}  # not in 30 seconds
+    head = {"num_cpus": 1, "_system_config": quick, **small}
+    made = Cluster(initialize_head=True, head_node_args=head)
     yield made
     ray.shutdown()
     made.shutdown()

@@ -9,6 +9,7 @@ import torch
 import thalweg as tw
 from thalweg.cluster import Done, Ray, open_executor
 from thalweg.errors import SpecError, ThalwegError
+from thalweg.landscape import Ground, random_directions, survey
 
 from .works import Sums, check
 
@@ -17,9 +18,14 @@ ray = pytest.importorskip("ray")
 X = np.arange(100_000)
 
 
-@pytest.fixture(autouse=True)
-def _address(cluster, monkeypatch):
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+@pytest.fixture(scope="module")
+def executor(cluster):
+    """The cluster, for all tests: workers that have imported torch are used again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", cluster.address)
+        with open_executor("ray") as found:
+            yield found
+    assert not ray.is_initialized()
 
 
 @pytest.fixture
@@ -31,21 +37,18 @@ def second(cluster):
         cluster.remove_node(node, allow_graceful=False)
 
 
-def test_jobs_on_a_cluster(cluster):
-    with open_executor("ray") as executor:
-        assert (executor.workers, executor.threads) == (1, 1)
-        check(list(executor.run(Sums(X), [3, 4, 5])), [3, 4, 5])
-        with pytest.raises(SpecError, match="got a bad job"):
-            list(executor.run(Sums(X), [1, "bad"]))
-        with pytest.raises(ValueError, match="worse than bad"):
-            list(executor.run(Sums(X), ["worse"]))
-    assert not ray.is_initialized()
+def test_jobs_on_a_cluster(executor):
+    assert (executor.workers, executor.threads) == (1, 1)
+    check(list(executor.run(Sums(X), [3, 4, 5])), [3, 4, 5])
+    with pytest.raises(SpecError, match="got a bad job"):
+        list(executor.run(Sums(X), [1, "bad"]))
+    with pytest.raises(ValueError, match="worse than bad"):
+        list(executor.run(Sums(X), ["worse"]))
     with pytest.raises(ThalwegError, match="largest node has 1 processors; expected one with 64"):
         Ray(threads=64)
-    assert not ray.is_initialized()
 
 
-def test_a_sweep_while_a_node_is_killed(cluster, second, tmp_path):
+def test_a_sweep_while_a_node_is_killed(executor, cluster, second, tmp_path, monkeypatch):
     over = {"lr": [0.003 * 1.1**k for k in range(64)]}
     settings = dict(
         data="digits", over=over, seeds=4, hidden=(8,), subset=240, val=60, steps=12, threads=1,
@@ -54,20 +57,18 @@ def test_a_sweep_while_a_node_is_killed(cluster, second, tmp_path):
     here = tw.sweep("mlp", out=False, **settings)
     assert len(here.series.groups) > 4
     killed = list[int]()
+    original = executor.run
 
-    with open_executor("ray") as executor:
-        assert executor.workers == 2
-        original = executor.run
+    def run(work, jobs):
+        for happening in original(work, jobs):
+            yield happening
+            if isinstance(happening, Done) and not killed:
+                killed.append(happening.job)
+                assert executor.workers == 2
+                cluster.remove_node(second, allow_graceful=False)
 
-        def run(work, jobs):
-            for happening in original(work, jobs):
-                yield happening
-                if isinstance(happening, Done) and not killed:
-                    killed.append(happening.job)
-                    cluster.remove_node(second, allow_graceful=False)
-
-        executor.run = run
-        there = tw.sweep("mlp", out=tmp_path / "sweep", on=executor, **settings)
+    monkeypatch.setattr(executor, "run", run)
+    there = tw.sweep("mlp", out=tmp_path / "sweep", on=executor, **settings)
     assert killed
     back = tw.load_sweep(there.folder)
     for found in (there, back):
@@ -81,3 +82,24 @@ def test_a_sweep_while_a_node_is_killed(cluster, second, tmp_path):
                 assert torch.equal(array, found.series.weights[number][name])
             assert found.course(number)["val_loss"] == here.course(number)["val_loss"]
     assert "is begun anew" in (there.folder / "log.txt").read_text()
+
+
+def test_a_landscape_while_a_node_is_killed(executor, cluster, second):
+    run = tw.train(
+        "mlp", "digits", hidden=(16,), norm="batch", steps=30, record_states=5, threads=1, out=False
+    )
+    ground = Ground.of(run, subset=600)
+    plane = random_directions(ground, seed=0)
+    *_, here = survey(ground, plane, 33, statistics="estimated")
+    surfaces, killed = [], False
+    for surface in survey(ground, plane, 33, statistics="estimated", executor=executor):
+        surfaces.append(int(surface.done.sum()))
+        if not killed:
+            assert executor.workers == 2
+            cluster.remove_node(second, allow_graceful=False)
+            killed = True
+    assert surfaces == sorted(set(surfaces))
+    assert surfaces[-1] == 33**2
+    for name, values in here.values.items():
+        assert torch.equal(values, surface.values[name])
+        assert torch.equal(here.errors[name], surface.errors[name])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from thalweg.cli.kinds import whole
+from thalweg.cli.on import add_on
 from thalweg.cli.parser import Commands, Namespace, Parser
 from thalweg.errors import SpecError
 
@@ -91,6 +92,7 @@ def _add_rules(parser: Parser) -> None:
     what.add_argument(
         "--memory", metavar="MB", help="what members may take at a time (half of what is free)"
     )
+    add_on(what)
     what.add_argument(
         "--ways", metavar="N", default="40",
         help="states that each records with the first seed, for the report's map; 0 for none (40)",
@@ -119,24 +121,27 @@ def race(arguments: Namespace) -> int:
     _refuse_own(arguments)
     spec = read_spec(arguments)
     from thalweg.cli.racing import follow_race
+    from thalweg.cluster import open_executor
     from thalweg.study import begin_race
 
-    found, events = begin_race(
-        spec=spec,
-        optimizers=arguments.optimizers,
-        seeds=seeds,
-        tune=not arguments.no_tune,
-        tuning_seeds=tuning_seeds,
-        order=arguments.order,
-        metric=arguments.metric,
-        target=arguments.goal,
-        memory=memory,
-        ways=ways,
-        out=False if arguments.no_record else out,
-        name=name,
-        tags=tags,
-    )
-    return follow_race(found, events, arguments)
+    with open_executor(arguments.on) as executor:
+        found, events = begin_race(
+            spec=spec,
+            optimizers=arguments.optimizers,
+            seeds=seeds,
+            tune=not arguments.no_tune,
+            tuning_seeds=tuning_seeds,
+            order=arguments.order,
+            metric=arguments.metric,
+            target=arguments.goal,
+            memory=memory,
+            executor=executor,
+            ways=ways,
+            out=False if arguments.no_record else out,
+            name=name,
+            tags=tags,
+        )
+        return follow_race(found, events, arguments)
 
 
 def _refuse_own(arguments: Namespace) -> None:

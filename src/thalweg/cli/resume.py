@@ -53,6 +53,7 @@ def resume(arguments: Namespace) -> int:
     """
     from thalweg.store import locate_series
     from thalweg.store.race import locate_race
+    from thalweg.store.tune import locate_tune
     from thalweg.study import go_on
 
     check_told(arguments)
@@ -60,6 +61,8 @@ def resume(arguments: Namespace) -> int:
     longer = {each.key: each.read(given[each.key]) for each in _longer() if each.key in given}
     if (race := locate_race(arguments.run)) is not None:
         return _resume_race(race, longer, arguments)
+    if (search := locate_tune(arguments.run)) is not None:
+        return _resume_tune(search, longer, arguments)
     if (series := locate_series(arguments.run)) is not None:
         return _resume_sweep(series, longer, arguments)
     if arguments.on != "here":
@@ -84,10 +87,21 @@ def _resume_sweep(path: Path, longer: Mapping[str, Any], arguments: Namespace) -
 def _resume_race(path: Path, longer: Mapping[str, Any], arguments: Namespace) -> int:
     """Go on with a race, and tell what happens."""
     from thalweg.cli.racing import follow_race
+    from thalweg.cluster import open_executor
     from thalweg.study import go_on_race
 
-    race, events = go_on_race(path, **longer)
-    return follow_race(race, events, arguments)
+    with open_executor(arguments.on) as executor:
+        race, events = go_on_race(path, executor=executor, **longer)
+        return follow_race(race, events, arguments)
+
+
+def _resume_tune(path: Path, longer: Mapping[str, Any], arguments: Namespace) -> int:
+    """Go on with a search, and tell what happens."""
+    from thalweg.cli.tuning import follow_tune
+    from thalweg.study import go_on_tune
+
+    found, events = go_on_tune(path, **longer)
+    return follow_tune(found, events, arguments)
 
 
 def _longer() -> list[Setting]:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from thalweg.cluster import Executor
 from thalweg.errors import ModelError, SpecError
 from thalweg.landscape.directions import Directions
 from thalweg.landscape.ground import Ground, Statistics
 from thalweg.landscape.lattice import axis, coordinates, on_lattice, order, strides
-from thalweg.landscape.sheet import Sheet
+from thalweg.landscape.tiles import Tiles, measure
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,7 @@ def survey(
     *,
     statistics: Statistics = "frozen",
     start: Surface | None = None,
+    executor: Executor | None = None,
 ) -> Iterator[Surface]:
     """Measure a grid from coarse to fine, and yield what there is after every tile of networks.
 
@@ -100,6 +102,7 @@ def survey(
             what the directions suggest.
         statistics: BatchNorm's; see `Ground.evaluate`.
         start: A surface of the same survey to go on from.
+        executor: Who measures; this process if None. The numbers are the same at as many threads.
 
     Raises:
         SpecError: The shape or the extent does not fit the directions, or there are no statistics
@@ -126,10 +129,9 @@ def survey(
     if not len(left):
         yield surface
         return
-    sheet = Sheet(ground, directions, statistics)
+    work = Tiles(ground, directions, statistics)
     reference = ground.reference("estimated" if statistics == "estimated" else "frozen")
-    for nodes in left.split(ground.tile):
-        means = sheet.means(coordinates(surface.axes, nodes))
+    for nodes, means in measure(work, left, coordinates(surface.axes, left), executor):
         surface = replace(
             surface,
             values=_filled(surface.values, nodes, means.values()),

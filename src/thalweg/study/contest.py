@@ -9,6 +9,7 @@ from math import ceil, isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from thalweg.cluster import Executor
 from thalweg.engine import Event, Group, Length, short_keys
 from thalweg.engine.history import CLOCK
 from thalweg.engine.stop import Condition, Judge, lower_is_better
@@ -22,6 +23,7 @@ from thalweg.study.alone import update_seconds
 from thalweg.study.contestants import Contestant, contestant
 from thalweg.study.grid import Point, half_decade
 from thalweg.study.recorded import begin_series, go_on_series, read_series
+from thalweg.study.scattered import events_of
 from thalweg.study.series import Series
 from thalweg.study.signals import Interrupted, Stop, stop_on_signals
 from thalweg.study.size import largest_group
@@ -78,6 +80,7 @@ class Race:
         own: What was given in Python rather than named.
         path: Its folder; None if it is not recorded.
         memory: Bytes that the members may take at a time; half of what is free if None.
+        executor: Who trains; this process if None.
 
     Attributes:
         contestants: Who takes part, by name.
@@ -97,8 +100,10 @@ class Race:
         own: Mapping[str, Any],
         path: Path | None = None,
         memory: float | None = None,
+        executor: Executor | None = None,
     ) -> None:
         self.info, self.base, self.own, self.folder, self.memory = info, base, own, path, memory
+        self.executor = executor
         everyone = [contestant(name, base) for name in info.contestants]
         self.contestants = {each.name: each for each in everyone}
         names = [each.name for each in everyone]
@@ -237,18 +242,20 @@ class Race:
             if stop is None or folder.info.state == "complete":
                 return series if folder.info.state == "complete" else None
             _obey(stop)
-            _, series, events = go_on_series(path, **self.own)
+            _, series, events = go_on_series(path, self.executor, **self.own)
         elif stop is None:
             return None
         else:
             _obey(stop)
             largest = largest_group(points, self.own, self.memory)
             series = Series(points, own=self.own, largest=largest)
-            events = series.events()
+            events = events_of(series, self.executor)
             if path is not None:
                 for name in UNFINISHED:
                     remove(path / name)
-                _, events = begin_series(series, self.base, kind="race", out=path, name=part)
+                _, events = begin_series(
+                    series, self.base, kind="race", out=path, name=part, executor=self.executor
+                )
         for _, event in events:
             yield part, series, event
         return series

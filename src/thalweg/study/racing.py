@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from thalweg.cluster import Executor, open_executor
+from thalweg.cluster.opening import On
 from thalweg.data import Data
 from thalweg.engine import Group
 from thalweg.engine.group import load_all
@@ -18,6 +20,7 @@ from thalweg.store import claim_path
 from thalweg.store.race import create_race, locate_race, new_race_info, read_race
 from thalweg.study.contest import Happening, Race, Trial
 from thalweg.study.contestants import Name, contestant, everyone, own_settings
+from thalweg.study.scattered import with_threads
 from thalweg.study.training import data_facts, settle, told_of
 
 __all__ = ["Race", "Trial", "begin_race", "go_on_race", "load_race", "race"]
@@ -48,6 +51,7 @@ def race(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     metrics: Any = None,
     memory: float | None = None,
+    on: On = "here",
     ways: int = WAYS,
     out: str | Path | Literal[False] | None = None,
     name: str | None = None,
@@ -77,6 +81,7 @@ def race(
         loss: As for `train`.
         metrics: As for `train`.
         memory: Bytes that the members may take at a time; half of what is free if None.
+        on: Who trains, as for `thalweg.study.sweep`.
         ways: About how many states each contestant records of its way, with the first seed, for a
             map of the ground; all together take ``record_budget`` at most. 0 records none. They
             change nothing else.
@@ -99,14 +104,15 @@ def race(
         >>> found.tuned, len(found.standings()), "adam" in found.verdict
         (True, 2, True)
     """
-    found, events = begin_race(
-        model, data, optimizers=optimizers, seeds=seeds, tune=tune, tuning_seeds=tuning_seeds,
-        order=order, metric=metric, target=target, spec=spec, loss=loss, metrics=metrics,
-        memory=memory, ways=ways, out=out, name=name, tags=tags, **settings,
-    )  # fmt: skip
-    for _ in events:
-        pass
-    return found
+    with open_executor(on) as executor:
+        found, events = begin_race(
+            model, data, optimizers=optimizers, seeds=seeds, tune=tune, tuning_seeds=tuning_seeds,
+            order=order, metric=metric, target=target, spec=spec, loss=loss, metrics=metrics,
+            memory=memory, executor=executor, ways=ways, out=out, name=name, tags=tags, **settings,
+        )  # fmt: skip
+        for _ in events:
+            pass
+        return found
 
 
 def begin_race(
@@ -124,6 +130,7 @@ def begin_race(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     metrics: Any = None,
     memory: float | None = None,
+    executor: Executor | None = None,
     ways: int = WAYS,
     out: str | Path | Literal[False] | None = None,
     name: str | None = None,
@@ -132,6 +139,7 @@ def begin_race(
 ) -> tuple[Race, Iterator[Happening]]:
     """Prepare a race as `race` does, and return it with the events to come."""
     base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
+    base = with_threads(base, executor)
     if mine := own_settings(settings):
         hint = 'in Python {"name": "heavy", "optimizer": "momentum", "momentum": 0.99} is one'
         raise SpecError(f"{mine[0]}={settings[mine[0]]!r} for all", "contestants' own", hint)
@@ -176,7 +184,7 @@ def begin_race(
         target=target,
         ways=ways,
     )
-    found = Race(info, base, own, None, memory)
+    found = Race(info, base, own, None, memory, executor)
     if out is not False:
         path = (claim_path(base, name or "race") if out is None else Path(out)).absolute()
         found.folder, found.info = path, info.model_copy(update={"name": name or path.name})
@@ -185,13 +193,14 @@ def begin_race(
 
 
 def go_on_race(
-    race: str | Path, memory: float | None = None, **own: Any
+    race: str | Path, memory: float | None = None, executor: Executor | None = None, **own: Any
 ) -> tuple[Race, Iterator[Happening]]:
     """Bring a race back from its folder, and return it with the events to come.
 
     Args:
         race: Its folder, or its name in the folder of runs.
         memory: Bytes that the members may take at a time; half of what is free if None.
+        executor: Who trains what is left; this process if None.
         **own: What it was given in Python rather than by name.
 
     Raises:
@@ -208,7 +217,7 @@ def go_on_race(
         raise SpecError(f"{path}, whose {missing[0]} came from Python", "the same again", hint)
     if unknown := sorted(own.keys() - {*info.own, "data"}):
         raise SpecError(f"{unknown[0]}=… for the race {path}", "only what it was given in Python")
-    found = Race(info, base, _with_validation(own), path, memory)
+    found = Race(info, base, _with_validation(own), path, memory, executor)
     found.check_data()
     return found, found.events()
 

@@ -159,8 +159,11 @@ def scatter(series: Series, executor: Executor) -> Iterator[tuple[int, Happened]
             yield -1, None
 
 
-def scattered_events(series: Series, executor: Executor) -> Iterator[tuple[int, Event]]:
-    """Train a series elsewhere, and yield what happens, as `Series.events` does."""
+def events_of(series: Series, executor: Executor | None) -> Iterator[tuple[int, Event]]:
+    """Train a series, here if there is no executor, and yield what happens, and in which group."""
+    if executor is None:
+        yield from series.events()
+        return
     for index, event in scatter(series, executor):
         if event is not None and not isinstance(event, Over | Lost):
             yield index, event

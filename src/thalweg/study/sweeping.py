@@ -24,7 +24,7 @@ from thalweg.study.recorded import (
     read_series,
     results_table,
 )
-from thalweg.study.scattered import scattered_events, with_threads
+from thalweg.study.scattered import events_of, with_threads
 from thalweg.study.series import Series
 from thalweg.study.size import largest_group
 from thalweg.study.training import settle
@@ -312,7 +312,7 @@ def begin_sweep(
             series, base, kind="sweep", out=out, executor=executor, **about
         )
         return folder.path, events
-    return None, series.events() if executor is None else scattered_events(series, executor)
+    return None, events_of(series, executor)
 
 
 def plan_sweep(
