@@ -10,7 +10,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from thalweg.plots import About, Band, Line, Place, RaceRecord, Setting, SweepRecord, Tuned
+from thalweg.plots import (
+    About,
+    Band,
+    Line,
+    Place,
+    Plane,
+    RaceRecord,
+    Setting,
+    SweepRecord,
+    Tuned,
+    Way,
+)
 
 EVERY = 20
 """Steps of an epoch."""
@@ -212,3 +223,30 @@ def described() -> Callable[..., About]:
 @pytest.fixture
 def mean() -> type[Mean]:
     return Mean
+
+
+def bowl_of(metric: str = "loss", kind: str = "principal", **facts: Any) -> Plane:
+    """Return a bowl on 9 × 5 nodes, lowest at (0.5, −0.5), with more height along y."""
+    x, y = np.linspace(-2, 2, 9), np.linspace(-1, 1, 5)
+    values = 0.25 + (x[:, None] - 0.5) ** 2 + 10 * (y + 0.5) ** 2
+    return Plane(x, y, facts.pop("values", values), metric, kind, **facts)
+
+
+def way_of(
+    x: Sequence[float] = (1.5, 1.0, 0.5), y: Sequence[float] = (0.5, 0.5, 0.0), **facts: Any
+) -> Way:
+    """Return a way whose heights are not the bowl's."""
+    T = len(x)
+    columns = {"values": np.linspace(9, 3, T), "steps": np.arange(T), "residuals": np.full(T, 0.2)}
+    found = {name: np.array(facts.get(name, own), float) for name, own in columns.items()}
+    return Way(facts.get("name", "adam"), np.array(x, float), np.array(y, float), **found)
+
+
+@pytest.fixture
+def bowl() -> Callable[..., Plane]:
+    return bowl_of
+
+
+@pytest.fixture
+def way() -> Callable[..., Way]:
+    return way_of

@@ -92,8 +92,7 @@ def surface(
     A way is drawn at the loss of its states, which are not in the plane: it may run above the
     surface or below it. A loss that spans more than a decade gets a logarithmic axis, with what is
     zero at its foot; what is four decades above the median is cut off, and what is not finite is a
-    hole. The camera stands
-    where the rim is lowest.
+    hole. The camera stands over the quarter in which the surface is lowest.
 
     Args:
         plane: What to draw.

@@ -26,7 +26,7 @@ CASING = {"color": PAPER, "width": 5}
 PIECES = 250
 """A way is thinned to so many pieces, the extremes of each kept."""
 
-LONGEST = 24
+LONGEST = 28
 """Letters of a name."""
 
 
