@@ -25,6 +25,7 @@ from thalweg.cli import (
     show,
     sweep,
     train,
+    tune,
 )
 from thalweg.cli.parser import Parser
 from thalweg.errors import SpecError, ThalwegError
@@ -36,6 +37,7 @@ _SETTABLE = {
     "train": train,
     "sweep": sweep,
     "race": race,
+    "tune": tune,
     "resume": resume,
     "data": data,
     "model": model,
@@ -60,13 +62,14 @@ def build(command: str | None = None) -> Parser:
             "thalweg train --recipe perfect-fit",
             "thalweg sweep digits --over lr=1e-3..1 --seeds 3",
             "thalweg race digits --optimizers sgd,momentum,adam",
+            "thalweg tune digits --optimizers sgd,momentum,adam",
             "thalweg runs",
             "thalweg COMMAND --help",
         ],
     )
     parser.add_argument("--version", action="version", version=f"thalweg {__version__}")
     commands = parser.commands()
-    for name in ("train", "sweep", "race", "resume"):
+    for name in ("train", "sweep", "race", "tune", "resume"):
         _SETTABLE[name].add(commands, with_settings=command in {None, name})
     for each in (runs, show, report, evaluate, predict, export):
         each.add(commands)

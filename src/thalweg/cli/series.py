@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from thalweg.store import Damaged, SeriesFolder
     from thalweg.store.race import RaceInfo
+    from thalweg.store.tune import TuneInfo
     from thalweg.study import Sweep
 
 GOES_ON = {"interrupted", "killed"}
@@ -28,6 +29,7 @@ def survey(root: Path, tags: Sequence[str]) -> tuple[list[dict[str, Any]], list[
     """
     from thalweg.store import Damaged, survey_series
     from thalweg.store.race import survey_races
+    from thalweg.store.tune import survey_tunes
 
     whole, damaged = survey_series(root)
     known = list[dict[str, Any]]()
@@ -45,6 +47,9 @@ def survey(root: Path, tags: Sequence[str]) -> tuple[list[dict[str, Any]], list[
                 known.append(facts_of_race(path, info))
             except FileError as error:
                 damaged.append(Damaged(path, error))
+    searches, broken = survey_tunes(root)
+    damaged += broken
+    known += [facts_of_tune(p, info) for p, info in searches if set(tags) <= set(info.tags)]
     known.sort(key=lambda facts: (facts["created"], facts["name"]))
     return known, [] if tags else damaged
 
@@ -93,6 +98,23 @@ def facts_of_race(path: Path, info: RaceInfo) -> dict[str, Any]:
         "over": len(results.get("number", ())),
         "diverged": results.get("reason", []).count("diverged"),
         "varies": ["contestant"],
+    }
+
+
+def facts_of_tune(path: Path, info: TuneInfo) -> dict[str, Any]:
+    """Return what is known of a search, as of a series; its members are the trials."""
+    return {
+        "kind": "tune",
+        "name": info.name,
+        "state": info.state,
+        "folder": str(path.absolute()),
+        "tags": list(info.tags),
+        "created": info.created,
+        "members": info.trials,
+        "groups": 0,
+        "over": info.trials if info.state == "complete" else 0,
+        "diverged": 0,
+        "varies": [axis["name"] for axis in info.space if "when" not in axis],
     }
 
 

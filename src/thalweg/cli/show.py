@@ -70,9 +70,12 @@ def show(arguments: Namespace) -> int:
     from thalweg.cli.describing import everything, print_run
     from thalweg.store import find_run, locate_series
     from thalweg.store.race import locate_race
+    from thalweg.store.tune import locate_tune
 
     if len(arguments.runs) == 1 and (path := locate_race(arguments.runs[0])) is not None:
         return _show_race(path, arguments)
+    if len(arguments.runs) == 1 and (path := locate_tune(arguments.runs[0])) is not None:
+        return _show_tune(path, arguments)
     if len(arguments.runs) == 1 and (path := locate_series(arguments.runs[0])) is not None:
         return _show_sweep(path, arguments)
     file = arguments.plot
@@ -133,6 +136,26 @@ def _show_race(path: Path, arguments: Namespace) -> int:
         print(json.dumps(race_folder_facts(race), ensure_ascii=False))
     else:
         print_race_folder(race)
+    return 0
+
+
+def _show_tune(path: Path, arguments: Namespace) -> int:
+    """Show a search.
+
+    Raises:
+        ThalwegError: It is damaged, or a picture is asked for.
+    """
+    from thalweg.cli.tune_table import print_tune_folder, tune_folder_facts
+    from thalweg.study import load_tuning
+
+    if arguments.plot is not None:
+        hint = f"thalweg report {typed(path)} draws it"
+        raise SpecError(f"--plot for {place(path)}, a search", "a run", hint)
+    tuning = load_tuning(path)
+    if arguments.json:
+        print(json.dumps(tune_folder_facts(tuning), ensure_ascii=False))
+    else:
+        print_tune_folder(tuning)
     return 0
 
 

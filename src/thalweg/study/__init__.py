@@ -8,6 +8,7 @@ from thalweg.study.landscape import Landscape, draw_landscape, load_landscape, m
 from thalweg.study.network import load_network
 from thalweg.study.racing import Race, begin_race, go_on_race, load_race, race
 from thalweg.study.resuming import go_on, load_run, resume
+from thalweg.study.search import Range, Tuning, begin_tune, go_on_tune, join_tune, load_tuning, tune
 from thalweg.study.signals import Interrupted
 from thalweg.study.size import Estimate, estimate
 from thalweg.study.standings import Curve, Standing, Trace
@@ -22,24 +23,30 @@ __all__ = [
     "Interval",
     "Landscape",
     "Race",
+    "Range",
     "Row",
     "Standing",
     "Sweep",
     "Trace",
+    "Tuning",
     "begin",
     "begin_race",
+    "begin_tune",
     "draw_landscape",
     "estimate",
     "evaluate",
     "go_on",
     "go_on_race",
     "go_on_sweep",
+    "go_on_tune",
     "half_decades",
+    "join_tune",
     "load_landscape",
     "load_network",
     "load_race",
     "load_run",
     "load_sweep",
+    "load_tuning",
     "map_landscape",
     "mean_interval",
     "paired_interval",
@@ -49,4 +56,5 @@ __all__ = [
     "resume",
     "sweep",
     "train",
+    "tune",
 ]

@@ -29,11 +29,13 @@ from thalweg.plots.text import setting_text
 from thalweg.store import SeriesFolder, find_run, is_series, locate_series
 from thalweg.store.info import DataFacts
 from thalweg.store.race import locate_race
+from thalweg.store.tune import locate_tune
 from thalweg.study.contest import Race
 from thalweg.study.grid import Point
 from thalweg.study.intervals import Interval, mean_interval
 from thalweg.study.racing import load_race
 from thalweg.study.recorded import read_series
+from thalweg.study.search.page import page_of
 from thalweg.study.standings import COSTS
 from thalweg.study.sweeping import Row, Sweep, course
 
@@ -61,6 +63,8 @@ def report_of(name: str | Path) -> tuple[Path, str]:
     """
     if (race := locate_race(name)) is not None:
         return race, race_report(race_record(load_race(race)))
+    if (search := locate_tune(name)) is not None:
+        return search, page_of(search)
     if (series := locate_series(name)) is not None:
         folder, found = read_series(series)
         return series, sweep_report(sweep_record(Sweep(found, folder.spec, series), folder))

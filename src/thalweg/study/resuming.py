@@ -27,8 +27,10 @@ from thalweg.store import (
     read_checkpoint,
 )
 from thalweg.store.race import locate_race
+from thalweg.store.tune import locate_tune
 from thalweg.study.racing import Race, go_on_race
 from thalweg.study.record import columns_of
+from thalweg.study.search import Tuning, go_on_tune
 from thalweg.study.sweeping import Sweep, go_on_sweep
 from thalweg.study.training import check_logs, fingerprint, record
 
@@ -36,7 +38,7 @@ LONGER = ("epochs", "steps", "max_seconds", "until", "patience", "monitor")
 """Settings that may change when a run goes on."""
 
 
-def resume(run: str | Path, **own: Any) -> Run | Sweep | Race:
+def resume(run: str | Path, **own: Any) -> Run | Sweep | Race | Tuning:
     """Go on with a run, a sweep or a race, to the result that it would have had, bit for bit.
 
     Args:
@@ -60,10 +62,12 @@ def resume(run: str | Path, **own: Any) -> Run | Sweep | Race:
         >>> resume(run.folder, steps=30).history.steps["step"][-1]
         30
     """
-    resumed: Run | Sweep | Race
+    resumed: Run | Sweep | Race | Tuning
     events: Iterator[Any]
     if (path := locate_race(run)) is not None:
         resumed, events = go_on_race(path, **own)
+    elif (path := locate_tune(run)) is not None:
+        resumed, events = go_on_tune(path, **own)
     elif (path := locate_series(run)) is not None:
         resumed, events = go_on_sweep(path, **own)
     else:

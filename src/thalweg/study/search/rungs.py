@@ -62,7 +62,8 @@ class Rungs:
         if self.pruner != "hyperband":
             return members
         s, most = len(self.of(wave)), self.count - 1
-        return max(1, ceil(members * (most + 1) / (s + 1) * self.eta ** float(s - most)))
+        share = float(self.eta) ** (s - most) * (most + 1) / (s + 1)
+        return max(1, ceil(members * share))
 
     def keep(self, n: int) -> int:
         """Return how many of n trials go on from a rung.

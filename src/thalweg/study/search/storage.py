@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -11,7 +12,7 @@ from typing import Literal
 
 import optuna
 import sqlalchemy
-from optuna.exceptions import StorageInternalError
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -126,9 +127,18 @@ def close_storage(storage: BaseStorage) -> None:
 
 
 def make_study(
-    storage: BaseStorage, name: str, direction: Literal["minimize", "maximize"]
+    storage: BaseStorage,
+    name: str,
+    direction: Literal["minimize", "maximize"],
+    metric: str = "value",
 ) -> optuna.Study:
     """Make a study.
+
+    Args:
+        storage: Where.
+        name: Its name.
+        direction: Whether less of the metric is better, or more.
+        metric: What is measured.
 
     Raises:
         SpecError: There is one of that name.
@@ -136,10 +146,14 @@ def make_study(
     """
     with answering():
         try:
-            return optuna.create_study(storage=storage, study_name=name, direction=direction)
+            study = optuna.create_study(storage=storage, study_name=name, direction=direction)
         except optuna.exceptions.DuplicatedStudyError:
             hint = "--name another, or --join it"
             raise SpecError(f"a second study called {name!r}", "a name of its own", hint) from None
+        with warnings.catch_warnings():  # it is called experimental since 2023
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([metric])
+        return study
 
 
 def find_study(storage: BaseStorage, name: str) -> optuna.Study:
