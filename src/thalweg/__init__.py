@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from thalweg.spec import Spec
     from thalweg.store import RunFolder
     from thalweg.study import (
+        FoundLr,
         Interrupted,
         Landscape,
         Race,
         Range,
         Sweep,
         Tuning,
+        find_lr,
         load_landscape,
         load_race,
         load_run,
@@ -62,6 +64,8 @@ __all__ = [  # noqa: RUF022
     "race",
     "load_race",
     "Race",
+    "find_lr",
+    "FoundLr",
     "tune",
     "load_tuning",
     "Tuning",
@@ -102,6 +106,7 @@ _HOMES = {
     "RunFolder": "store",
     "Interrupted": "study", "load_run": "study", "resume": "study", "train": "study",
     "Sweep": "study", "load_sweep": "study", "sweep": "study",
+    "FoundLr": "study", "find_lr": "study",
     "Race": "study", "load_race": "study", "race": "study",
     "Tuning": "study", "load_tuning": "study", "tune": "study", "Range": "study",
     "Landscape": "study", "load_landscape": "study", "map_landscape": "study",

@@ -1,10 +1,12 @@
 """Questions asked of runs, one file each."""
 
 from thalweg.study.evaluating import Evaluation, evaluate
+from thalweg.study.finding_lr import find_lr, search_lr
 from thalweg.study.grid import half_decades
 from thalweg.study.inputs import read_images
 from thalweg.study.intervals import Interval, mean_interval, paired_interval
 from thalweg.study.landscape import Landscape, draw_landscape, load_landscape, map_landscape
+from thalweg.study.lr_found import FoundLr, Rate
 from thalweg.study.network import load_network
 from thalweg.study.racing import Race, begin_race, go_on_race, load_race, race
 from thalweg.study.resuming import go_on, load_run, resume
@@ -19,10 +21,12 @@ __all__ = [
     "Curve",
     "Estimate",
     "Evaluation",
+    "FoundLr",
     "Interrupted",
     "Interval",
     "Landscape",
     "Race",
+    "Rate",
     "Range",
     "Row",
     "Standing",
@@ -35,6 +39,7 @@ __all__ = [
     "draw_landscape",
     "estimate",
     "evaluate",
+    "find_lr",
     "go_on",
     "go_on_race",
     "go_on_sweep",
@@ -54,6 +59,7 @@ __all__ = [
     "race",
     "read_images",
     "resume",
+    "search_lr",
     "sweep",
     "train",
     "tune",
