@@ -162,11 +162,12 @@ def test_residuals_are_said_of_each_of_a_few_runs_and_of_many_together(bowl: Any
     assert contour(bowl(), [way(residuals=[NAN] * 3)]).layout.meta["caption"] == ""
 
 
-def test_marks_have_their_names_towards_the_middle(bowl: Any) -> None:
-    figure = contour(bowl(), marks=[Mark("<i>", -1, -0.5), Mark("b", 1, 0.5)])
+def test_marks_have_their_names_away_from_the_middle_but_within(bowl: Any) -> None:
+    places = [(-1, -0.5), (1, 0.5), (-1.9, -0.95), (1.9, 0.95)]
+    figure = contour(bowl(), marks=[Mark("<i>", *place) for place in places])
     marks = figure.data[-1]
-    assert marks.text == ("<b>&lt;i&gt;</b>", "<b>b</b>")
-    assert marks.textposition == ("top right", "bottom left")
+    assert marks.text == 4 * ("<b>&lt;i&gt;</b>",)
+    assert marks.textposition == ("bottom left", "top right", "top right", "bottom left")
 
 
 @pytest.mark.parametrize(("steps", "said"), [([0, 1, 2], "every step"), ([0, 5000, 9000], "1,000")])

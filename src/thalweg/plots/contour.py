@@ -116,10 +116,10 @@ def directions_of(plane: Plane) -> tuple[str, str]:
 
 
 def name_marks(figure: go.Figure, marks: Sequence[Mark], window: Window) -> None:
-    """Draw points with their names beside them, towards the middle, on top of everything."""
-    across, up = sum(window.x) / 2, sum(window.y) / 2
+    """Draw points with their names beside them, on top of everything."""
     sides = [
-        f"{'top' if mark.y < up else 'bottom'} {'right' if mark.x < across else 'left'}"
+        f"{('bottom', 'top')[_outwards(mark.y, window.y, 0.1)]} "
+        f"{('left', 'right')[_outwards(mark.x, window.x, 0.16)]}"
         for mark in marks
     ]
     if marks:
@@ -132,13 +132,19 @@ def name_marks(figure: go.Figure, marks: Sequence[Mark], window: Window) -> None
         )  # fmt: skip
 
 
+def _outwards(at: float, ends: tuple[float, float], room: float) -> bool:
+    """Tell whether a name goes upwards: away from the middle, where ways are, if there is room."""
+    share = (at - ends[0]) / (ends[1] - ends[0])
+    return share < room or 0.5 < share < 1 - room
+
+
 def _frame(figure: go.Figure, plane: Plane, window: Window) -> float:
     """Lay out axes, legend and size; return where the plot ends, as a share of the width."""
     wide, high = float(WIDEST), float(HIGHEST)
     if plane.equal:
         wide = min(WIDEST, max(WIDEST / 3, window.aspect * HIGHEST))
         high = min(HIGHEST, max(HIGHEST / 2, WIDEST / window.aspect))
-    right = wide / (0.9 * WIDTH)
+    right = wide / (0.87 * WIDTH)
     bare = {"showgrid": False, "zeroline": False, "ticks": "outside", "constrain": "domain"}
     x, y = directions_of(plane)
     figure.update_xaxes(title_text=x, range=window.x, domain=[0, right], **bare)
