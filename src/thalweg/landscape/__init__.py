@@ -1,5 +1,6 @@
 """The ground that the optimizers move on: directions, surfaces, curvature."""
 
+from thalweg.landscape.bending import hessian_directions
 from thalweg.landscape.between import Barrier, barrier, between, interpolate
 from thalweg.landscape.density import Density, density
 from thalweg.landscape.directions import Directions, Projection, own
@@ -42,6 +43,7 @@ __all__ = [
     "eigenpairs",
     "gradient_direction",
     "gradient_noise",
+    "hessian_directions",
     "interpolate",
     "load_surface",
     "own",

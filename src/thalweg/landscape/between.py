@@ -14,6 +14,9 @@ from thalweg.landscape.directions import Directions
 from thalweg.landscape.grid import Surface, survey
 from thalweg.landscape.ground import Ground, Statistics, Where
 
+ROUNDING = 1e-12
+"""How far from 1 a node may be that stands for it."""
+
 
 def between(ground: Ground, *checkpoints: Where) -> Directions:
     """Return the line through two checkpoints, or the plane through three.
@@ -103,13 +106,13 @@ def barrier(line: Surface, name: str = "loss") -> Barrier:
     if len(line.axes) != 1 or not line.whole:
         raise SpecError(f"a surface of {line.shape} nodes", "a line, measured to its end")
     t = line.axes[0]
-    if not ((t == 0).any() and (t == 1).any()):
+    first, last = (int((t - end).abs().argmin()) for end in (0.0, 1.0))
+    if t[first] != 0 or abs(t[last].item() - 1) > ROUNDING:
         raise SpecError("a line without nodes at 0 and 1", "both", "use extent=(0, 1)")
     values = line.values[name].nan_to_num(math.inf, math.inf, -math.inf)
-    ends = values[t == 0].item(), values[t == 1].item()
-    inside = (t >= 0) & (t <= 1)
-    highest, place = values[inside].max(0)
-    return Barrier(highest.item() - sum(ends) / 2, t[inside][place].item(), ends)
+    ends = values[first].item(), values[last].item()
+    highest, place = values[first : last + 1].max(0)
+    return Barrier(highest.item() - sum(ends) / 2, t[first + int(place)].item(), ends)
 
 
 def interpolate(

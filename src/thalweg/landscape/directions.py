@@ -29,6 +29,7 @@ class Directions:
         chosen: Which of the points they are made from, for each series of points.
         buffers: For interpolated statistics, buffers by name: at the origin, then what each
             direction adds, (1 + D, …).
+        curvatures: If they are eigenvectors of a Hessian, the eigenvalue and the residual of each.
 
     Raises:
         ModelError: The shapes do not fit, a number is not finite, or directions are parallel.
@@ -47,6 +48,7 @@ class Directions:
     null: tuple[float, ...] = ()
     chosen: tuple[tuple[int, ...], ...] = ()
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    curvatures: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         vectors, P = self.vectors, len(self.origin)

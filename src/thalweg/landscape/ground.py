@@ -167,14 +167,7 @@ class Ground:
             >>> len(ground.samples), sorted(ground.metrics)
             (500, ['accuracy'])
         """
-        splits = run.data.splits()
-        if split not in splits:
-            raise DataError(f"the split {split!r}", "one that there is", nearest(split, splits))
-        if subset is not None and subset < 1:
-            raise SpecError(f"subset={subset}", "at least one sample, or None for all")
-        samples = splits[split]
-        drawn = torch.randperm(len(samples), generator=Generator().manual_seed(seed))
-        return cls(run, samples.take(drawn[:subset]), dtype=dtype)
+        return cls(run, draw(run.data.splits(), split, subset, seed=seed), dtype=dtype)
 
     # ── points ───────────────────────────────────────────────────────────────────────────────
 
@@ -224,6 +217,23 @@ class Ground:
         """Return the network with its parameters at a point (P,), in evaluation mode."""
         with self._reference.weights(theta.to(self.theta).unsqueeze(0)):
             return self._reference.export()
+
+    def at(self, theta: Tensor) -> Ground:
+        """Return the same ground with another point (P,) for its reference; buffers stay.
+
+        Example:
+            >>> x = torch.tensor([[1.0], [-1.0]])
+            >>> ground = Ground(nn.Linear(1, 1, bias=False), Split(x, 0 * x, 0 * x), "mse")
+            >>> there = ground.at(torch.full_like(ground.theta, 3.0))
+            >>> there.reference().values()["loss"].item()
+            9.0
+        """
+        other = copy.copy(self)
+        other.network = self.network_at(self.vector(theta))
+        other._reference = Stack([other.network])
+        other.theta = other._reference.theta[0].clone()
+        other._stack, other._at_reference = None, {}
+        return other
 
     # ── heights ──────────────────────────────────────────────────────────────────────────────
 
@@ -357,6 +367,35 @@ class Ground:
         if self._stack is None or self._stack.members != members:
             self._stack = copies(self.network, members)
         return self._stack
+
+
+def draw(
+    splits: Mapping[str, Split], split: str, subset: int | None = None, *, seed: int = 0
+) -> Split:
+    """Return samples of a split in random order, all of them or a fixed subset.
+
+    Args:
+        splits: By name.
+        split: Which of them.
+        subset: How many samples, without replacement; None takes all.
+        seed: Of the draw.
+
+    Raises:
+        DataError: There is no such split.
+        SpecError: The subset is empty.
+
+    Example:
+        >>> x = torch.arange(4.0).unsqueeze(1)
+        >>> len(draw({"train": Split(x, x, x)}, "train", 3))
+        3
+    """
+    if split not in splits:
+        raise DataError(f"the split {split!r}", "one that there is", nearest(split, splits))
+    if subset is not None and subset < 1:
+        raise SpecError(f"subset={subset}", "at least one sample, or None for all")
+    samples = splits[split]
+    drawn = torch.randperm(len(samples), generator=Generator().manual_seed(seed))
+    return samples.take(drawn[:subset])
 
 
 def copies(network: nn.Module, members: int) -> Stack:

@@ -38,6 +38,7 @@ def save_surface(surface: Surface, file: str | Path) -> None:
         "explained": own.explained,
         "null": own.null,
         "chosen": own.chosen,
+        "curvatures": own.curvatures,
         "statistics": surface.statistics,
         "samples": surface.samples,
         "reference": dict(surface.reference),
@@ -89,6 +90,7 @@ def load_surface(file: str | Path) -> Surface:
         tuple(facts["null"]),
         tuple(tuple(numbers) for numbers in facts["chosen"]),
         below("buffers/"),
+        tuple((value, residual) for value, residual in facts.get("curvatures", ())),
     )
     return Surface(
         directions,

@@ -5,36 +5,29 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import pyarrow as pa
 import torch
-from torch import Tensor
 
-from thalweg.engine import Run
-from thalweg.errors import FileError, ModelError, SpecError, nearest
+from thalweg.errors import FileError
 from thalweg.files import make_folder
 from thalweg.landscape import (
     Directions,
     Ground,
     Surface,
     Trail,
-    between,
     load_surface,
-    principal_components,
-    random_directions,
     save_surface,
-    survey,
     trail,
 )
 from thalweg.landscape.ground import Statistics
 from thalweg.store import read_parquet, write_parquet
-from thalweg.study.resuming import load_run
-
-Kind = Literal["principal", "random", "between"]
-"""The plane of most movement; a random one; the one through two or three networks."""
+from thalweg.study.looking import choose_kind, kind_of, look
+from thalweg.study.surveying import Extent, surveyed
+from thalweg.study.walkers import Loss, One, Walker, ground_of, walkers
 
 EVERY = 10.0
 """Seconds between two times that an unfinished surface is written."""
@@ -51,11 +44,18 @@ class Landscape:
         surface: Losses and metrics on a grid.
         names: The runs' names.
         trails: The way of each, as seen on the surface, at its own heights.
+        split: Where the samples are from.
     """
 
     surface: Surface
     names: tuple[str, ...]
     trails: tuple[Trail, ...]
+    split: str = "train"
+
+    @property
+    def kind(self) -> str:
+        """What the directions are, in a word: see `thalweg.study.looking.Kind`."""
+        return kind_of(self.surface.directions)
 
     def save(self, folder: str | Path) -> None:
         """Write ``surface.safetensors`` and ``trails.parquet``, each whole or not at all.
@@ -65,7 +65,7 @@ class Landscape:
         """
         path = Path(folder)
         make_folder(path)
-        write_parquet(path / "trails.parquet", _table(self.names, self.trails))
+        write_parquet(path / "trails.parquet", _table(self))
         save_surface(self.surface, path / "surface.safetensors")
 
 
@@ -77,16 +77,15 @@ def load_landscape(folder: str | Path) -> Landscape:
     """
     path = Path(folder)
     surface = load_surface(path / "surface.safetensors")
-    names, trails = _trails(read_parquet(path / "trails.parquet", MOST), path)
-    return Landscape(surface, names, trails)
+    return _landscape(surface, read_parquet(path / "trails.parquet", MOST), path)
 
 
-def map_landscape(runs: Run | str | Path | Sequence[Run | str | Path], **options: Any) -> Landscape:
+def map_landscape(runs: One | Sequence[One], **options: Any) -> Landscape:
     """Map the ground that runs have moved on.
 
     Args:
-        runs: A run or several, of one architecture: runs, folders or names. The last one's network,
-            samples and loss are the ground's.
+        runs: One or several of one architecture: runs, folders or names, with a checkpoint or
+            without, or networks of your own, which are not changed. See `draw_landscape`.
         **options: As of `draw_landscape`.
 
     Raises:
@@ -100,132 +99,121 @@ def map_landscape(runs: Run | str | Path | Sequence[Run | str | Path], **options
         ((7, 7), 11)
         >>> land.surface.directions.explained[0] > 0.5
         True
+
+        A network of one's own, on data of one's own:
+
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
+        >>> map_landscape(net, data="circle", kind="random", resolution=5).kind
+        'random'
     """
     *_, land = draw_landscape(runs, **options)
     return land
 
 
 def draw_landscape(
-    runs: Run | str | Path | Sequence[Run | str | Path],
+    runs: One | Sequence[One],
     *,
-    kind: Kind | None = None,
+    kind: str | None = None,
     resolution: int | Sequence[int] = 41,
-    extent: Sequence[tuple[float, float]] | tuple[float, float] | None = None,
+    extent: Extent | None = None,
     split: str = "train",
     subset: int | None = 3200,
-    statistics: Statistics = "frozen",
+    statistics: Statistics | None = None,
     n_states: int | None = None,
     start_from: int = 0,
     reference: int = -1,
     seed: int = 0,
+    data: Any = None,
+    loss: Loss | None = None,
+    metrics: Any = None,
     out: str | Path | None = None,
+    again: bool = False,
 ) -> Iterator[Landscape]:
     """Map the ground that runs have moved on, and yield what there is, from coarse to fine.
 
     Args:
-        runs: A run or several, of one architecture: runs, folders or names. The last one's network,
-            samples and loss are the ground's.
+        runs: One or several of one architecture: a `Run`; a folder or name; that with a checkpoint,
+            ``"first@120"``, ``"first@best"`` or ``(folder, 120)``; a sweep or a race, whose
+            networks are meant, or ``"sweep@3"`` for one of them; any ``nn.Module``, with ``data``
+            and ``loss``. The last one's network, samples and loss are the ground's. None of them is
+            changed.
         kind: ``"principal"``: the plane in which the recorded states lie farthest apart;
             ``"random"``: filter-normalised directions from the last network; ``"between"``: the
-            line or plane through two or three networks. By default the first of ``"principal"``,
-            ``"between"``, ``"random"`` for which there is what it needs.
+            line or plane from the first network through the second, and perhaps a third; ``"hessian"``: the plane in which the loss
+            bends most at the last network; ``"step"``: an update of the optimizer beside the
+            gradient; ``"gradient"``: the line down the gradient. By default the first of
+            ``"principal"``, ``"between"``, ``"random"`` for which there is what it needs.
         resolution: Nodes along each direction.
         extent: The (lowest, highest) coordinates, of all directions or of each; by default what
             shows the runs.
         split: ``"train"``, ``"val"`` or ``"test"``.
         subset: How many of its samples, drawn by ``seed``; None takes all.
-        statistics: BatchNorm's on the surface: ``"frozen"``, ``"estimated"`` at each point, or
-            ``"interpolated"`` between networks. Trails, whose states are recorded without, have
-            estimated ones.
+        statistics: BatchNorm's on the surface: ``"frozen"``, those of the last network, the
+            default; ``"estimated"`` at each point; or ``"interpolated"``, the default between
+            networks. Trails, whose states are recorded without, have estimated ones.
         n_states: How many recorded states of each run make the plane; None takes all.
         start_from: The first recorded state that does.
         reference: Which of the last run's recorded states the plane passes through.
-        seed: Of the subset and of random directions.
+        seed: Of the subset, of random directions and of searches.
+        data: What to measure on instead of the last run's own; anything that `load_data` takes.
+        loss: What to measure instead of the last run's own: a name, or a callable (outputs,
+            labels) → mean loss.
+        metrics: Names or callables instead of the last run's own.
         out: A folder to write to, at times and at the end, be it by Ctrl-C; what an earlier call
             has left there of the same survey is gone on with.
+        again: Begin anew, whatever is in the folder.
 
     Raises:
         ThalwegError: A run cannot be read, or the runs and the options do not fit together.
     """
-    several = [runs] if isinstance(runs, Run | str | Path) else list(runs)
-    if not several:
-        raise SpecError("no runs", "one at least")
-    loaded = [run if isinstance(run, Run) else load_run(run) for run in several]
-    ground = Ground.of(loaded[-1], split, subset, seed=seed)
-    for number, run in enumerate(loaded):
-        if run.cohort.stack.places != ground.places:
-            raise ModelError(f"run {number}, of another architecture", "runs of one architecture")
-    directions = _directions(ground, loaded, kind, n_states, start_from, reference, seed)
-    names = tuple(_name(run, number) for number, run in enumerate(loaded))
-    trails = tuple(_trail(ground, directions, run) for run in loaded)
-    file = None if out is None else Path(out) / "surface.safetensors"
-    start = load_surface(file) if file is not None and file.exists() else None
-    land, saved, written = None, False, time.monotonic()
+    found = walkers(runs)
+    chosen = choose_kind(kind, found)
+    order = [*found[1:], found[0]] if chosen == "between" else found
+    ground = ground_of(order, split, subset, seed=seed, data=data, loss=loss, metrics=metrics)
+    ground, directions = look(
+        chosen, ground, found,
+        n_states=n_states, start_from=start_from, reference=reference, seed=seed,
+    )  # fmt: skip
+    surfaces = surveyed(
+        ground, directions, resolution, extent,
+        statistics=statistics or ("interpolated" if directions.buffers else "frozen"),
+        file=None if out is None else Path(out) / "surface.safetensors",
+        again=again,
+    )  # fmt: skip
+    first, names = next(surfaces), tuple(each.name for each in found)
+    trails = tuple(_trail(ground, directions, each) for each in found)
+    land, saved, written = Landscape(first, names, trails, split), False, time.monotonic()
     try:
-        for surface in survey(
-            ground, directions, resolution, extent, statistics=statistics, start=start
-        ):
-            land = Landscape(surface, names, trails)
-            saved = out is not None and (surface.whole or time.monotonic() - written > EVERY)
+        while True:
+            saved = out is not None and (land.surface.whole or time.monotonic() - written > EVERY)
             if out is not None and saved:
                 land.save(out)
                 written = time.monotonic()
             yield land
+            surface = next(surfaces, None)
+            if surface is None:
+                return
+            land, saved = replace(land, surface=surface), False
     finally:  # Ctrl-C, or nobody asks for more
-        if out is not None and land is not None and not saved:
+        if out is not None and not saved:
             land.save(out)
 
 
-def _directions(
-    ground: Ground, runs: Sequence[Run], kind: Kind | None, n_states: int | None,
-    start_from: int, reference: int, seed: int,
-) -> Directions:  # fmt: skip
-    """Return the directions of a kind, or of the first for which there is what it needs."""
-    kinds: dict[str, bool] = {
-        "principal": all(len(run.states.theta) > 2 for run in runs),
-        "between": len(runs) in {2, 3},
-        "random": True,
-    }
-    chosen = next(name for name, there in kinds.items() if there) if kind is None else kind
-    if chosen not in kinds:
-        raise SpecError(f"kind={chosen!r}", "a kind of directions", nearest(chosen, kinds))
-    if chosen == "random":
-        return random_directions(ground, seed=seed)
-    if chosen == "between":
-        return between(ground, *(run.model for run in runs))
-    if not kinds["principal"]:
-        raise SpecError(
-            "runs without recorded states", "three states of each at least",
-            "train with record_states=1, or another interval",
-        )  # fmt: skip
-    states = [[ground.vector(theta) for theta in run.states.theta] for run in runs]
-    return principal_components(
-        [torch.stack(each) for each in states],
-        n_states=n_states,
-        start_from=start_from,
-        reference=reference,
-    )
-
-
-def _trail(ground: Ground, directions: Directions, run: Run) -> Trail:
+def _trail(ground: Ground, directions: Directions, walker: Walker) -> Trail:
     """Return the way that a run took; without recorded states it is the end alone."""
     kept = any(name.endswith("running_var") for name, _ in ground.network.named_buffers())
     how: Statistics = "estimated" if kept else "frozen"
-    states: Sequence[Tensor] = run.states.theta
-    steps: Sequence[int] = run.states.steps
-    if not states:
-        states, steps = [ground.vector(run.model)], [run.cohort.updates]
-    return trail(ground, directions, states, steps, statistics=how)
+    if not walker.states:
+        here = [ground.vector(walker.network)]
+        return trail(ground, directions, here, [walker.at], statistics=how)
+    return trail(ground, directions, list(walker.states), walker.steps, statistics=how)
 
 
-def _name(run: Run, number: int) -> str:
-    return run.folder.name if run.folder is not None else f"run {number}"
-
-
-def _table(names: Sequence[str], trails: Sequence[Trail]) -> pa.Table:
+def _table(land: Landscape) -> pa.Table:
     """Return trails as a table: a row a state."""
     columns: dict[str, list[Any]] = {"run": [], "step": [], "residual": []}
-    for number, each in enumerate(trails):
+    for number, each in enumerate(land.trails):
         columns["run"] += [number] * len(each.steps)
         columns["step"] += each.steps
         columns["residual"] += each.residuals.tolist()
@@ -233,12 +221,16 @@ def _table(names: Sequence[str], trails: Sequence[Trail]) -> pa.Table:
             columns.setdefault(f"coordinate_{d}", []).extend(along.tolist())
         for name, values in each.values.items():
             columns.setdefault(f"value_{name}", []).extend(values.tolist())
-    about = {"names": list(names), "statistics": [each.statistics for each in trails]}
+    about = {
+        "names": list(land.names),
+        "statistics": [each.statistics for each in land.trails],
+        "split": land.split,
+    }
     return pa.table(columns).replace_schema_metadata({"thalweg": json.dumps(about)})
 
 
-def _trails(table: pa.Table, path: Path) -> tuple[tuple[str, ...], tuple[Trail, ...]]:
-    """Return the names of runs and their trails from a table."""
+def _landscape(surface: Surface, table: pa.Table, path: Path) -> Landscape:
+    """Return a surface with the trails that a table holds."""
     metadata: Mapping[bytes, bytes] = table.schema.metadata or {}
     if b"thalweg" not in metadata:
         raise FileError(f"{path / 'trails.parquet'}, which holds no trails", "what save() wrote")
@@ -258,4 +250,4 @@ def _trails(table: pa.Table, path: Path) -> tuple[tuple[str, ...], tuple[Trail, 
         found.append(
             Trail(steps, torch.stack(along, 1), own["residual"], values, cast(Statistics, how))
         )
-    return tuple(about["names"]), tuple(found)
+    return Landscape(surface, tuple(about["names"]), tuple(found), about.get("split", "train"))

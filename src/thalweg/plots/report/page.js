@@ -68,13 +68,13 @@
   };
 
   for (const div of plots) {
-    const { data, layout } = read(`${div.id}-json`);
-    if (layout.updatemenus) {
+    const { data, layout, frames } = read(`${div.id}-json`);
+    if (layout.updatemenus && !frames) {
       axes.set(div, layout.updatemenus[0].buttons);
       delete layout.updatemenus; // one switch for all figures is in the page
     }
     if (matchMedia("(pointer: coarse), (max-width: 40rem)").matches) layout.dragmode = false; // a finger scrolls
-    Plotly.newPlot(div, data, layout, { displayModeBar: false });
+    Plotly.newPlot(div, { data, layout, frames, config: { displayModeBar: false } });
   }
   for (const input of inputs) input.addEventListener("change", turn);
   let width = innerWidth;
