@@ -18,29 +18,35 @@ from thalweg.errors import (
 from thalweg.runtime import configure_runtime
 
 if TYPE_CHECKING:
-    from thalweg import data, engine, landscape, nn, optim, plots, recipes, store, study
+    from thalweg import cluster, data, engine, landscape, nn, optim, plots, recipes, store, study
     from thalweg.data import Data, Split, load_data
     from thalweg.engine import Run
     from thalweg.recipes import load_recipe
     from thalweg.spec import Spec
     from thalweg.store import RunFolder
     from thalweg.study import (
+        Curvature,
         FoundLr,
         Interrupted,
         Landscape,
         Race,
         Range,
+        Slice,
         Sweep,
         Tuning,
         find_lr,
+        load_curvature,
         load_landscape,
         load_race,
         load_run,
+        load_slice,
         load_sweep,
         load_tuning,
         map_landscape,
+        measure_curvature,
         race,
         resume,
+        slice_between,
         sweep,
         train,
         tune,
@@ -64,16 +70,22 @@ __all__ = [  # noqa: RUF022
     "race",
     "load_race",
     "Race",
-    "find_lr",
-    "FoundLr",
     "tune",
     "load_tuning",
     "Tuning",
     "Range",
+    "find_lr",
+    "FoundLr",
     # the ground
     "map_landscape",
     "load_landscape",
     "Landscape",
+    "slice_between",
+    "load_slice",
+    "Slice",
+    "measure_curvature",
+    "load_curvature",
+    "Curvature",
     # data
     "load_data",
     "Data",
@@ -84,6 +96,7 @@ __all__ = [  # noqa: RUF022
     "optim",
     "engine",
     "landscape",
+    "cluster",
     "store",
     "study",
     "plots",
@@ -110,6 +123,8 @@ _HOMES = {
     "Race": "study", "load_race": "study", "race": "study",
     "Tuning": "study", "load_tuning": "study", "tune": "study", "Range": "study",
     "Landscape": "study", "load_landscape": "study", "map_landscape": "study",
+    "Slice": "study", "load_slice": "study", "slice_between": "study",
+    "Curvature": "study", "load_curvature": "study", "measure_curvature": "study",
     "Spec": "spec",
     "load_recipe": "recipes",
 }  # fmt: skip

@@ -1,5 +1,12 @@
 """Questions asked of runs, one file each."""
 
+from thalweg.study.curvature import (
+    Bend,
+    Curvature,
+    draw_curvature,
+    load_curvature,
+    measure_curvature,
+)
 from thalweg.study.evaluating import Evaluation, evaluate
 from thalweg.study.finding_lr import find_lr, search_lr
 from thalweg.study.grid import half_decades
@@ -13,11 +20,15 @@ from thalweg.study.resuming import go_on, load_run, resume
 from thalweg.study.search import Range, Tuning, begin_tune, go_on_tune, join_tune, load_tuning, tune
 from thalweg.study.signals import Interrupted
 from thalweg.study.size import Estimate, estimate
+from thalweg.study.slicing import Slice, draw_slice, load_slice, slice_between
 from thalweg.study.standings import Curve, Standing, Trace
 from thalweg.study.sweeping import Row, Sweep, go_on_sweep, load_sweep, plan_sweep, sweep
 from thalweg.study.training import begin, train
+from thalweg.study.walkers import Walker, walkers
 
 __all__ = [
+    "Bend",
+    "Curvature",
     "Curve",
     "Estimate",
     "Evaluation",
@@ -26,17 +37,21 @@ __all__ = [
     "Interval",
     "Landscape",
     "Race",
-    "Rate",
     "Range",
+    "Rate",
     "Row",
+    "Slice",
     "Standing",
     "Sweep",
     "Trace",
     "Tuning",
+    "Walker",
     "begin",
     "begin_race",
     "begin_tune",
+    "draw_curvature",
     "draw_landscape",
+    "draw_slice",
     "estimate",
     "evaluate",
     "find_lr",
@@ -46,21 +61,26 @@ __all__ = [
     "go_on_tune",
     "half_decades",
     "join_tune",
+    "load_curvature",
     "load_landscape",
     "load_network",
     "load_race",
     "load_run",
+    "load_slice",
     "load_sweep",
     "load_tuning",
     "map_landscape",
     "mean_interval",
+    "measure_curvature",
     "paired_interval",
     "plan_sweep",
     "race",
     "read_images",
     "resume",
     "search_lr",
+    "slice_between",
     "sweep",
     "train",
     "tune",
+    "walkers",
 ]
