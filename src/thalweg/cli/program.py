@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from thalweg import __version__
 from thalweg.cli import (
     completion,
+    curvature,
     data,
     evaluate,
     export,
     find_lr,
+    landscape,
     model,
     optimizers,
     predict,
@@ -24,6 +26,7 @@ from thalweg.cli import (
     runs,
     schedules,
     show,
+    slice,
     sweep,
     train,
     tune,
@@ -67,6 +70,7 @@ def build(command: str | None = None) -> Parser:
             "thalweg find-lr digits --optimizer muon",
             "thalweg tune digits --optimizers sgd,momentum,adam",
             "thalweg runs",
+            "thalweg landscape first",
             "thalweg COMMAND --help",
         ],
     )
@@ -74,7 +78,9 @@ def build(command: str | None = None) -> Parser:
     commands = parser.commands()
     for name in ("train", "sweep", "race", "tune", "resume"):
         _SETTABLE[name].add(commands, with_settings=command in {None, name})
-    for each in (runs, show, report, evaluate, predict, export):
+    for each in (
+        runs, show, report, landscape, curvature, slice, evaluate, predict, export,
+    ):  # fmt: skip
         each.add(commands)
     for name in ("data", "model"):
         _SETTABLE[name].add(commands, with_settings=command in {None, name})
