@@ -91,6 +91,7 @@ def test_the_recipe_of_a_sweep_can_be_planned(name):
     series = plan_sweep(spec, recipe.over, recipe.seeds)
     sizes = {"lr-extremes": (25, 1), "weight-decay": (15, 1), "init": (162, 9)}
     sizes |= {"ways-down": (10, 2), "ways-down-garment": (10, 2)}
+    sizes |= {"edge-of-stability": (3, 1), "sharp-minima": (10, 2)}
     assert (len(series.points), len(series.groups)) == sizes.get(name, (33, 6))
     assert name not in recipes()
 
