@@ -52,6 +52,7 @@ def add(commands: Commands) -> None:
             "thalweg landscape sgd adam madgrad --resolution 61",
             "thalweg landscape first --directions hessian --png",
             "thalweg landscape first second --directions between",
+            "thalweg landscape first --directions random --extent=-0.5,0.5",
             "thalweg landscape first@best --directions random --split test --metric accuracy",
             "thalweg landscape --recipe ways-down",
             "thalweg landscape first --json | jq .explained",
@@ -69,7 +70,9 @@ def add(commands: Commands) -> None:
         "--resolution", metavar="N[,M]", default="41", help="nodes along each direction (41)"
     )
     how.add_argument(
-        "--extent", metavar="LOW,HIGH", help="coordinates along each direction (what shows all)"
+        "--extent",
+        metavar="LOW,HIGH",
+        help="coordinates along each direction, as in --extent=-1,1 (what shows the runs)",
     )
     how.add_argument(
         "--n-states", metavar="N", help="recorded states of each run that make the plane (all)"
