@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from thalweg.cli.parser import Commands, Namespace
@@ -18,7 +19,8 @@ def add(commands: Commands) -> None:
             "print where it is. Of a run: curves, learning rate, confusion matrix, the worst\n"
             "mistakes, the spec, and how to repeat it. Of a sweep: the best setting, maps and\n"
             "curves with 95 % intervals, and every setting. Of a race: the verdict, what it\n"
-            "rests on, the standings at equal cost, and how everybody was tuned."
+            "rests on, the standings at equal cost, how everybody was tuned, and a map of\n"
+            "where they went, which takes a few seconds the first time."
         ),
         examples=["thalweg report first", "thalweg report runs/sweep --out sweep.html"],
     )
@@ -38,7 +40,7 @@ def report(arguments: Namespace) -> int:
     from thalweg.files import inside, write_atomically
     from thalweg.study.report import report_of
 
-    folder, page = report_of(arguments.run)
+    folder, page = report_of(arguments.run, lambda text: print(text, file=sys.stderr))
     file = arguments.out or inside(folder, "report.html")
     write_atomically(file, page)
     print(place(file))

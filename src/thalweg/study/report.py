@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from math import isfinite
@@ -33,6 +33,9 @@ from thalweg.store.tune import locate_tune
 from thalweg.study.contest import Race
 from thalweg.study.grid import Point
 from thalweg.study.intervals import Interval, mean_interval
+from thalweg.study.landscape_page import plane_of, ways_of
+from thalweg.study.questions import study_of
+from thalweg.study.race_ground import race_ground
 from thalweg.study.racing import load_race
 from thalweg.study.recorded import read_series
 from thalweg.study.search.page import page_of
@@ -43,13 +46,17 @@ COST_NAMES = {"epochs": "epochs", "gradients": "gradient evaluations", "seconds"
 """What the costs of a race are called."""
 
 
-def report_of(name: str | Path) -> tuple[Path, str]:
+def report_of(
+    name: str | Path, tell: Callable[[str], None] = lambda text: None
+) -> tuple[Path, str]:
     """Return the folder of a run, a sweep or a race, and the page that tells of it.
 
-    Nothing is trained, and nothing written.
+    Nothing is trained. The ground that a race went over is measured the first time, and kept in its
+    folder.
 
     Args:
         name: Its folder, or its name in the folder of runs.
+        tell: Is told what takes a few seconds.
 
     Raises:
         FileError: There is none such, or it is damaged.
@@ -62,12 +69,16 @@ def report_of(name: str | Path) -> tuple[Path, str]:
         (True, True)
     """
     if (race := locate_race(name)) is not None:
-        return race, race_report(race_record(load_race(race)))
+        found = load_race(race)
+        return race, race_report(_with_ground(found, race_record(found), tell))
     if (search := locate_tune(name)) is not None:
         return search, page_of(search)
     if (series := locate_series(name)) is not None:
-        folder, found = read_series(series)
-        return series, sweep_report(sweep_record(Sweep(found, folder.spec, series), folder))
+        folder, members = read_series(series)
+        sweep = Sweep(members, folder.spec, series)
+        if (study := study_of(sweep)) is not None:
+            return series, study.page()
+        return series, sweep_report(sweep_record(sweep, folder))
     run = find_run(name)
     return run.path, report(run)
 
@@ -259,6 +270,12 @@ def _with_results(race: Race, record: RaceRecord) -> RaceRecord:
         bands={name: _bands(race, name, record) for name in names},
         profile=profile,
     )
+
+
+def _with_ground(race: Race, record: RaceRecord, tell: Callable[[str], None]) -> RaceRecord:
+    """Return the record with the ground that the race went over, if it is over and was measured."""
+    land = race_ground(race, tell) if race.info.state == "complete" else None
+    return record if land is None else replace(record, plane=plane_of(land), ways=ways_of(land))
 
 
 def _bands(race: Race, metric: str, record: RaceRecord) -> list[Band]:
