@@ -20,6 +20,7 @@ PROGRAM = [sys.executable, "-c", "import sys; from thalweg.cli import main; sys.
 COMMANDS = [
     ["train"], ["resume"], ["runs"], ["runs", "rename"], ["runs", "tag"], ["runs", "move"],
     ["runs", "delete"], ["show"], ["report"], ["evaluate"], ["predict"], ["export"],
+    ["landscape"], ["slice"], ["curvature"],
     ["data"], ["data", "list"], ["data", "fetch"], ["data", "show"],
     ["model"], ["recipes"], ["completion"],
 ]  # fmt: skip

@@ -40,19 +40,21 @@ def completion(arguments: Namespace, build: Callable[[], Parser]) -> int:
         raise SpecError(f"the shell {arguments.shell!r}", "a shell by name", hint)
     import shtab
 
+    from thalweg.cli.landscape import KINDS
     from thalweg.cli.registered import NAMES
     from thalweg.cli.settings import settings
     from thalweg.recipes import recipes
 
     names = {setting.key: setting.words for setting in settings()}
     names |= {"source": tuple(NAMES["data"]()), "recipe": tuple(recipes()), "shell": SHELLS}
+    names["directions"] = KINDS
     parser = build()
     for action in _actions(parser):
         if found := names.get(action.dest):
             action.choices = found
         elif action.dest in {"spec", "out", "images", "to", "plot"}:
             vars(action)["complete"] = shtab.FILE
-        elif action.dest in {"folder", "root", "run", "runs"}:
+        elif action.dest in {"folder", "root", "run", "runs", "a", "b"}:
             vars(action)["complete"] = shtab.DIRECTORY
     print(shtab.complete(parser, shell=arguments.shell))
     return 0
