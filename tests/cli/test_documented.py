@@ -39,8 +39,19 @@ def test_every_argument_says_what_it_means(parser: argparse.ArgumentParser) -> N
 @pytest.mark.parametrize(
     "command",
     [
-        "train", "sweep", "race", "resume", "runs", "show", "report", "evaluate", "predict",
-        "export", "landscape", "slice", "curvature",
+        "train",
+        "sweep",
+        "race",
+        "resume",
+        "runs",
+        "show",
+        "report",
+        "evaluate",
+        "predict",
+        "export",
+        "landscape",
+        "slice",
+        "curvature",
     ],
 )
 def test_the_options_of_a_command_that_are_no_settings_are_on_the_page(command: str) -> None:

@@ -89,7 +89,7 @@ def test_what_is_saved_comes_back_and_is_gone_on_with(run, tmp_path):
     assert measure_curvature(run, out=tmp_path, again=True, **QUICK).whole
 
 
-def test_it_is_drawn_and_told(run):
+def test_it_is_drawn_and_told(run, tmp_path):
     found = measure_curvature([f"{run.folder}@4", run.folder], **QUICK)
     assert set(curvature_figures(found)) == {"spectrum-0", "spectrum-1", "stability"}
     largest, sums = curvature_sheets(found)
@@ -103,6 +103,8 @@ def test_it_is_drawn_and_told(run):
     page = curvature_page(found, [("Again:", "thalweg curvature first")])
     assert "Curvature of first@4 and first" in page
     assert "thalweg curvature first" in page
+    found.write_page(tmp_path / "page.html")
+    assert "The spectrum" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_what_was_not_measured_yet_is_left_out(run):

@@ -131,7 +131,7 @@ def test_what_does_not_fit_says_so(runs, digits, tmp_path):
         ("between", "between", "mixtures of their weights"),
     ],
 )
-def test_every_kind_is_mapped_drawn_and_told(runs, kind, known, said):
+def test_every_kind_is_mapped_drawn_and_told(runs, kind, known, said, tmp_path):
     land = map_landscape(runs, kind=kind, resolution=5, subset=100)
     assert land.kind == known
     at_origin = tuple(int(axis.abs().argmin()) for axis in land.surface.axes)
@@ -147,6 +147,8 @@ def test_every_kind_is_mapped_drawn_and_told(runs, kind, known, said):
     page = landscape_page(land, commands=[("Again:", "thalweg landscape 0 1")])
     assert "Whole: every node was measured." in page
     assert "thalweg landscape 0 1" in page
+    land.write_page(tmp_path / "page.html", "accuracy")
+    assert "accuracy from above" in (tmp_path / "page.html").read_text("utf-8") or flat
 
 
 def test_the_reference_is_the_state_that_was_asked_for(runs):

@@ -80,12 +80,14 @@ def test_the_networks_are_as_they_were():
         assert all(torch.equal(value, state[key]) for key, value in net.state_dict().items())
 
 
-def test_it_is_drawn_and_told(runs):
+def test_it_is_drawn_and_told(runs, tmp_path):
     line = slice_between(*runs, **QUICK)
     assert set(slice_figures(line)) == {"loss", "accuracy"}
     assert slice_sheet(line).rows[0][:2] == ("train", "loss")
     page = slice_page(line, [("Again:", "thalweg slice a b")])
     assert "thalweg slice a b" in page
+    line.write_page(tmp_path / "page.html")
+    assert "Along the line" in (tmp_path / "page.html").read_text("utf-8")
     assert "Whole: every point was measured." in page
     assert "barrier" in " ".join(slice_words(line))
     convex = slice_between(

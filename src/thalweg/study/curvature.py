@@ -11,7 +11,7 @@ from typing import Any
 from torch import Generator, Tensor
 
 from thalweg.errors import FileError, SpecError
-from thalweg.files import make_folder
+from thalweg.files import make_folder, write_atomically
 from thalweg.landscape import (
     Density,
     Ground,
@@ -36,7 +36,7 @@ NOISE_BATCHES = 16
 
 
 @dataclass(frozen=True)
-class Options:
+class CurvatureOptions:
     """How curvature is measured.
 
     Args:
@@ -116,7 +116,7 @@ class Curvature:
         parts: How many measurements there are to be, and how many there are.
     """
 
-    options: Options
+    options: CurvatureOptions
     samples: int
     bends: tuple[Bend, ...]
     parts: tuple[int, int]
@@ -154,6 +154,19 @@ class Curvature:
         }
         write_checkpoint(path / FILE, arrays, facts)
 
+    def write_page(self, file: str | Path) -> None:
+        """Write a page with the pictures and what they show, which needs no network.
+
+        Args:
+            file: Where to; its folder must exist.
+
+        Raises:
+            FileError: It cannot be written.
+        """
+        from thalweg.study.curvature_page import curvature_page
+
+        write_atomically(Path(file), curvature_page(self))
+
 
 def load_curvature(folder: str | Path) -> Curvature:
     """Read what `Curvature.save` wrote.
@@ -176,7 +189,7 @@ def load_curvature(folder: str | Path) -> Curvature:
             nodes, weights = (found.arrays[f"{number}/{key}"] for key in ("nodes", "weights"))
             own["density"] = Density(nodes, weights, *own["density"])
         bends.append(Bend(**own))
-    options = Options(**found.facts["options"])
+    options = CurvatureOptions(**found.facts["options"])
     whole, done = found.facts["parts"]
     return Curvature(options, found.facts["samples"], tuple(bends), (whole, done))
 
@@ -228,7 +241,7 @@ def draw_curvature(
         out: A folder to write to after every measurement; what an earlier call has left there of
             the same is gone on with.
         again: Begin anew, whatever is in the folder.
-        **options: See `Options`.
+        **options: See `CurvatureOptions`.
 
     Raises:
         ThalwegError: A run cannot be read, or the options do not fit.
@@ -263,7 +276,7 @@ def draw_curvature(
 # ── what is measured ─────────────────────────────────────────────────────────────────────────────
 
 
-def _largest(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str, Any]:
+def _largest(ground: Ground, H: Hessian, how: CurvatureOptions, g: Generator) -> dict[str, Any]:
     top = eigenpairs(H, how.k, generator=g, tolerance=how.tolerance)
     return {
         "eigenvalues": top.values.clone(),
@@ -272,27 +285,27 @@ def _largest(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str
     }
 
 
-def _smallest(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str, Any]:
+def _smallest(ground: Ground, H: Hessian, how: CurvatureOptions, g: Generator) -> dict[str, Any]:
     found = eigenpairs(H, 1, generator=g, tolerance=how.tolerance, which="smallest")
     return {"smallest": (found.values[0].item(), found.residuals[0].item())}
 
 
-def _trace(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str, Any]:
+def _trace(ground: Ground, H: Hessian, how: CurvatureOptions, g: Generator) -> dict[str, Any]:
     found = trace(H, generator=g, products=how.products)
     return {"trace": (found.value, found.error)}
 
 
-def _density(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str, Any]:
+def _density(ground: Ground, H: Hessian, how: CurvatureOptions, g: Generator) -> dict[str, Any]:
     return {"density": density(H, generator=g, probes=how.probes, steps=how.lanczos)}
 
 
-def _sharpness(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str, Any]:
+def _sharpness(ground: Ground, H: Hessian, how: CurvatureOptions, g: Generator) -> dict[str, Any]:
     box = box_sharpness(H.objective, how.box)
     ball = ball_sharpness(H.objective, how.ball, steps=5, generator=g)
     return {"box": box.value, "ball": ball.value}
 
 
-def _noise(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str, Any]:
+def _noise(ground: Ground, H: Hessian, how: CurvatureOptions, g: Generator) -> dict[str, Any]:
     samples = ground.samples
     size = len(samples) // NOISE_BATCHES
     if not size:
@@ -303,7 +316,7 @@ def _noise(ground: Ground, H: Hessian, how: Options, g: Generator) -> dict[str, 
     return {"noise": (found.simple, found.error)}
 
 
-Measure = Callable[[Ground, Hessian, Options, Generator], dict[str, Any]]
+Measure = Callable[[Ground, Hessian, CurvatureOptions, Generator], dict[str, Any]]
 
 _MEASURES: tuple[Measure, ...] = (
     _largest,
@@ -315,7 +328,7 @@ _MEASURES: tuple[Measure, ...] = (
 )
 
 
-def _measures(how: Options) -> list[Measure]:
+def _measures(how: CurvatureOptions) -> list[Measure]:
     """Return what is to be measured, in order."""
     left_out: list[Measure] = []
     left_out += [] if how.products else [_trace]
@@ -326,24 +339,24 @@ def _measures(how: Options) -> list[Measure]:
 # ── where ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _options(given: Mapping[str, Any]) -> Options:
+def _options(given: Mapping[str, Any]) -> CurvatureOptions:
     """Return the options.
 
     Raises:
         SpecError: One does not exist, or does not fit.
     """
-    known = Options.__dataclass_fields__
+    known = CurvatureOptions.__dataclass_fields__
     for name in given:
         if name not in known:
             raise SpecError(f"{name}=…", f"one of {', '.join(known)}")
-    how = Options(**given)
+    how = CurvatureOptions(**given)
     if how.k < 1:
         raise SpecError(f"k={how.k}", "one eigenvalue at least")
     return how
 
 
 def _ground(
-    found: Sequence[Walker], walker: Walker, how: Options, data: Any, loss: Loss | None
+    found: Sequence[Walker], walker: Walker, how: CurvatureOptions, data: Any, loss: Loss | None
 ) -> Ground:
     """Return the ground under a walker, on the last one's samples."""
     last = found[-1]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import torch
 
 from thalweg.errors import FileError
-from thalweg.files import make_folder
+from thalweg.files import make_folder, write_atomically
 from thalweg.landscape import (
     Directions,
     Ground,
@@ -67,6 +67,21 @@ class Landscape:
         make_folder(path)
         write_parquet(path / "trails.parquet", _table(self))
         save_surface(self.surface, path / "surface.safetensors")
+
+    def write_page(self, file: str | Path, metric: str = "loss") -> None:
+        """Write a page with all pictures and what they show, which needs no network.
+
+        Args:
+            file: Where to; its folder must exist.
+            metric: What is drawn.
+
+        Raises:
+            FileError: It cannot be written.
+            ModelError: Nothing was measured yet.
+        """
+        from thalweg.study.landscape_page import landscape_page
+
+        write_atomically(Path(file), landscape_page(self, metric))
 
 
 def load_landscape(folder: str | Path) -> Landscape:
@@ -140,10 +155,11 @@ def draw_landscape(
             changed.
         kind: ``"principal"``: the plane in which the recorded states lie farthest apart;
             ``"random"``: filter-normalised directions from the last network; ``"between"``: the
-            line or plane from the first network through the second, and perhaps a third; ``"hessian"``: the plane in which the loss
-            bends most at the last network; ``"step"``: an update of the optimizer beside the
-            gradient; ``"gradient"``: the line down the gradient. By default the first of
-            ``"principal"``, ``"between"``, ``"random"`` for which there is what it needs.
+            line or plane from the first network through the second, and perhaps a third;
+            ``"hessian"``: the plane in which the loss bends most at the last network; ``"step"``:
+            an update of the optimizer beside the gradient; ``"gradient"``: the line down the
+            gradient. By default the first of ``"principal"``, ``"between"``, ``"random"`` for which
+            there is what it needs.
         resolution: Nodes along each direction.
         extent: The (lowest, highest) coordinates, of all directions or of each; by default what
             shows the runs.

@@ -77,6 +77,20 @@ class Slice:
         about = {"names": list(self.names), "splits": list(self.lines), "nodes": self.nodes}
         write_atomically(path / FILE, to_json(about))
 
+    def write_page(self, file: str | Path) -> None:
+        """Write a page with the pictures and what they show, which needs no network.
+
+        Args:
+            file: Where to; its folder must exist.
+
+        Raises:
+            FileError: It cannot be written.
+            ModelError: Nothing was measured yet.
+        """
+        from thalweg.study.slice_page import slice_page
+
+        write_atomically(Path(file), slice_page(self))
+
 
 def load_slice(folder: str | Path) -> Slice:
     """Read a slice.
