@@ -3,6 +3,7 @@
 from thalweg.study.curvature import (
     Bend,
     Curvature,
+    CurvatureOptions,
     draw_curvature,
     load_curvature,
     measure_curvature,
@@ -29,6 +30,7 @@ from thalweg.study.walkers import Walker, walkers
 __all__ = [
     "Bend",
     "Curvature",
+    "CurvatureOptions",
     "Curve",
     "Estimate",
     "Evaluation",
