@@ -89,7 +89,12 @@ def test_a_race_is_gathered_as_it_was(tmp_path: Path) -> None:
     assert record.settings["wild"] == "optimizer sgd; optimizer.lr 1e+30"
     (_, lines), *_ = record.about.commands
     assert "tune=False" in lines
-    assert "No verdict" in report_of(out)[1]
+    told: list[str] = []
+    page = report_of(out, told.append)[1]
+    assert "No verdict" in page
+    assert "Where they went" in page
+    assert page == report_of(out, told.append)[1]
+    assert len(told) == 1  # the ground is measured once
 
 
 def test_a_tuned_race_and_how_to_run_it_again(tmp_path: Path) -> None:
