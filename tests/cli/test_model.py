@@ -50,7 +50,7 @@ def test_a_folder_of_images_gives_its_sizes(
     [
         (["lab-mpl"], 2, "did you mean lab-mlp?"),
         (["mlp", "--hiden", "3"], 2, "did you mean --hidden?"),
-        (["garment", "--hidden", "3"], 2, "garment has no options"),
+        (["garment", "--hidden", "3"], 2, "option 'hidden' for the model garment"),
         (["garment", "--data", "digits"], 1, "16x16"),
         (["mlp", "--data", "mnits"], 2, "did you mean mnist?"),
     ],

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from thalweg.errors import ModelError, SpecError
-from thalweg.nn import ACTIVATIONS, MODELS, build, find_model
+from thalweg.nn import ACTIVATIONS, MODELS, DropBlock2d, build, find_model
 
 PARAMETERS = {
     "mlp": 101_770,
@@ -150,7 +150,7 @@ def test_the_options_of_a_model_can_be_asked_for():
     assert find_model("lab-mlp").known == (
         *("hidden", "activation", "norm", "dropout", "residual", "bias", "output"),
     )
-    assert find_model("garment").known == ()
+    assert find_model("garment").known == ("norm", "dropout", "dropblock", "block_size")
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,40 @@ def test_the_options_of_a_model_can_be_asked_for():
         ("mlp", {"hidden": "5,4"}, "a list of widths"),
         ("mlp", {"hidden": [5, -1]}, "positive integers"),
         ("mlp", {"activation": "tan"}, "did you mean tanh"),
-        ("garment", {"activation": "tanh"}, "garment has no options"),
+        ("garment", {"activation": "tanh"}, "option 'activation' for the model garment"),
         ("mlp", {"init": "he-norml"}, "did you mean he-normal"),
     ],
 )
 def test_wrong_specifications_are_refused(name, options, message):
     with pytest.raises(SpecError, match=message):
         build(name, input_shape=(4,), out_features=2, generator=seeded(), **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"norm": "layer"}, "batch, or none"),
+        ({"dropout": 1.0}, "at least 0 and below 1"),
+        ({"dropblock": -0.1}, "at least 0 and below 1"),
+        ({"dropblock": 0.1, "block_size": 0.5}, "an integer"),
+    ],
+)
+def test_garment_refuses_what_it_cannot_have(options, message):
+    with pytest.raises(SpecError, match=message):
+        as_made("garment", **options)
+
+
+def test_garment_is_regularised_between_its_layers():
+    net = as_made("garment", norm="batch", dropout=0.5, dropblock=0.2, block_size=5)
+    kinds = [type(layer).__name__ for layer in net]
+    block = ["ReLU", "MaxPool2d", "BatchNorm2d", "DropBlock2d"]
+    rest = ["ReLU", "BatchNorm1d", "Dropout"]
+    maps = ["Conv2d", *block, "Conv2d", *block, "Flatten"]
+    assert kinds == [*maps, "Linear", *rest, "Linear", *rest, "Linear"]
+    assert [layer.block_size for layer in net if isinstance(layer, DropBlock2d)] == [5, 4]
+    x = torch.rand(3, 1, 28, 28, generator=seeded())
+    assert not torch.equal(net(x), net(x))
+    assert torch.equal(net.eval()(x), net(x))
 
 
 @pytest.mark.parametrize(("shape", "outputs"), [((0,), 2), ((4,), 0), ((4, -1), 2), ((4.0,), 2)])

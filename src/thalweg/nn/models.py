@@ -13,6 +13,7 @@ from torch import nn
 
 from thalweg.errors import ModelError, SpecError, nearest
 from thalweg.nn.init import materialize
+from thalweg.nn.layers import DropBlock2d
 from thalweg.nn.mlp import perceptron
 
 
@@ -81,7 +82,7 @@ def build(
     model = find_model(name)
     for option in options:
         if option not in model.known:
-            hint = nearest(option, model.known) if model.known else f"{name} has no options"
+            hint = nearest(option, model.known)
             raise SpecError(f"option {option!r} for the model {name}", "an option of it", hint)
     if not all(type(size) is int and size > 0 for size in (*input_shape, out_features)):
         raise ModelError(
@@ -147,8 +148,25 @@ def _mlp(
     )
 
 
-def _garment(input_shape: tuple[int, ...], out_features: int) -> nn.Module:
-    """Lay out GarmentClassifier: two 5x5 convolutions, each pooled by 2, then 120, 84."""
+def _garment(
+    input_shape: tuple[int, ...],
+    out_features: int,
+    *,
+    norm: str | None = None,
+    dropout: float = 0.0,
+    dropblock: float = 0.0,
+    block_size: int = 3,
+) -> nn.Module:
+    """Lay out GarmentClassifier: two 5x5 convolutions, each pooled by 2, then 120, 84.
+
+    Args:
+        input_shape: shape of one sample
+        out_features: number of outputs
+        norm: normalisation of the hidden layers, after their function
+        dropout: share of the hidden values that is dropped in training
+        dropblock: share of the feature maps that is dropped in training, in blocks
+        block_size: side of a block
+    """
     height, width = (((side - 4) // 2 - 4) // 2 for side in (*input_shape[1:], 0, 0)[:2])
     if len(input_shape) != 3 or min(height, width) < 1:
         raise ModelError(
@@ -156,18 +174,31 @@ def _garment(input_shape: tuple[int, ...], out_features: int) -> nn.Module:
             "images (channels, height, width) of at least 16x16 for garment",
             "two 5x5 convolutions and two poolings leave nothing of smaller ones",
         )
+    if norm not in {None, "batch"}:
+        raise SpecError(f"norm={norm!r} for garment", "batch, or none")
+    if type(dropout) not in {int, float} or not 0 <= dropout < 1:
+        raise SpecError(f"dropout={dropout!r}", "a probability of at least 0 and below 1")
+
+    def maps(before: int, after: int, side: int) -> list[nn.Module]:
+        own: list[nn.Module] = [nn.Conv2d(before, after, kernel_size=5), nn.ReLU(), nn.MaxPool2d(2)]
+        own += [nn.BatchNorm2d(after)] * (norm is not None)
+        if dropblock:
+            block = min(block_size, side) if type(block_size) is int else block_size
+            own.append(DropBlock2d(dropblock, block, generator=torch.Generator()))
+        return own
+
+    def hidden(before: int, after: int) -> list[nn.Module]:
+        own: list[nn.Module] = [nn.Linear(before, after), nn.ReLU()]
+        own += [nn.BatchNorm1d(after)] * (norm is not None)
+        return own + [nn.Dropout(dropout)] * (dropout > 0)
+
+    first = min((side - 4) // 2 for side in input_shape[1:])
     return nn.Sequential(
-        nn.Conv2d(input_shape[0], 6, kernel_size=5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 16, kernel_size=5),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
+        *maps(input_shape[0], 6, first),
+        *maps(6, 16, min(height, width)),
         nn.Flatten(),
-        nn.Linear(16 * height * width, 120),
-        nn.ReLU(),
-        nn.Linear(120, 84),
-        nn.ReLU(),
+        *hidden(16 * height * width, 120),
+        *hidden(120, 84),
         nn.Linear(84, out_features),
     )
 
