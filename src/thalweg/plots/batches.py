@@ -29,6 +29,21 @@ class Cost:
     means: Sequence[Interval | None]
 
 
+@dataclass(frozen=True)
+class Level:
+    """A value, and the ends of its interval.
+
+    Args:
+        mean: The value.
+        low: Lower end.
+        high: Upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
 Mark = tuple[float, float, float]
 """A value, and the ends of its interval."""
 
@@ -126,14 +141,15 @@ def noise_course(
         )  # fmt: skip
     if mark is not None:
         seen = [each[1] for own in scales.values() for each in own]
-        least, most = min(seen) / 10, max(seen) * 10
-        mean, low, high = (min(max(each, least), most) for each in mark)
+        least, most = min(*seen, mark[0]) / 1.6, max(*seen, mark[0]) * 1.6
+        low, high = (min(max(each, least), most) for each in mark[1:])
         figure.add_hrect(y0=low, y1=high, fillcolor=MUTED, opacity=0.15, line_width=0)
-        figure.add_hline(y=mean, line={"color": INK, "width": 1.5, "dash": "dot"})
+        figure.add_hline(y=mark[0], line={"color": INK, "width": 1.5, "dash": "dot"})
+        figure.update_yaxes(range=[np.log10(least), np.log10(most)])
     figure.update_layout(hovermode="closest", showlegend=True)
     figure.update_xaxes(title_text="step", rangemode="tozero", zeroline=False)
     figure.update_yaxes(
-        title_text="noise scale, in samples", type="log", dtick=1, tickformat=",.3~g",
+        title_text="noise scale, in samples", type="log", dtick="D2", tickformat=",.3~g",
         zeroline=False,
     )  # fmt: skip
     return figure

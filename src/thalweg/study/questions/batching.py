@@ -20,7 +20,7 @@ from thalweg.engine.length import Length
 from thalweg.errors import SpecError
 from thalweg.landscape import Objective, gradient_noise
 from thalweg.plots.against import Line, metric_against
-from thalweg.plots.batches import Cost, batch_costs, noise_course
+from thalweg.plots.batches import Cost, Level, batch_costs, noise_course
 from thalweg.plots.report.chapters import Chapter, Sheet
 from thalweg.spec import Spec
 from thalweg.study.intervals import mean_interval
@@ -178,6 +178,10 @@ def geometric(values: Sequence[float]) -> tuple[float, float, float]:
     return exp(own.mean), exp(own.low) if isfinite(own.low) else 0.0, _exp(own.high)
 
 
+def _geometric(arm: Arm, metric: str) -> Level:
+    return Level(*geometric(list(arm.values(metric).values())))
+
+
 def _exp(x: float) -> float:
     return exp(x) if x < 700 else inf
 
@@ -304,7 +308,7 @@ def _costs(
     if not best:
         return None
     costs = [
-        Cost(title, list(best), [arm.mean(key) for arm in best.values()])
+        Cost(title, list(best), [_geometric(arm, key) for arm in best.values()])
         for title, key in (("steps", "steps"), ("passes over the samples", "epochs"))
     ]
     n, curves, mark = facts["samples"], dict[str, Any](), None
@@ -316,9 +320,9 @@ def _costs(
         curves = {"steps": (sizes, steps), "passes over the samples": (sizes, steps * sizes / n)}
     figure = batch_costs(costs, curves, mark, "to the target", "How many steps, how many passes?")
     caption = (
-        f"Until {facts['target']}, with the best of three learning rates; means with 95 % "
-        "intervals. Curves: steps = S (1 + B / size), fitted. Upright: the critical batch size B, "
-        "shaded its interval."
+        f"Until {facts['target']}, with the best of three learning rates; geometric means with "
+        "95 % intervals. Curves: steps = S (1 + B / size), fitted. Upright: the critical batch "
+        "size B, shaded its interval."
     )
     words = [
         f"The learning rate is as it is, {facts['lr']:g}, or follows the batch "
@@ -341,7 +345,7 @@ def _noise(
     if not any(finite.values()):
         return None
     mark = geometric([critical for _, critical in fits.values()]) if fits else None
-    title = "Could one have known?"
+    title = "Does the gradient noise tell the critical size?"
     figure = noise_course(finite, mark, title)
     caption = (
         "The gradient noise scale tr Σ / ‖G‖² along training, of some seeds, with standard errors; "
@@ -350,8 +354,8 @@ def _noise(
     )
     words = [
         "A batch much smaller than the noise scale gives a gradient that is mostly noise, and "
-        "twice the batch saves half of the steps; a much larger one saves none (McCandlish et al. 2018). "
-        "The scale grows as the loss falls."
+        "twice the batch saves half of the steps; a much larger one saves none (McCandlish et al. "
+        "2018). The scale grows as the loss falls."
     ]
     return Chapter(title, words, [("", titled("noise", figure, caption))], height="26rem")
 
@@ -361,14 +365,14 @@ def _clock(best: Mapping[int, Arm]) -> Chapter | None:
     if not best:
         return None
     costs = [
-        Cost(title, list(best), [arm.mean(key) for arm in best.values()])
+        Cost(title, list(best), [_geometric(arm, key) for arm in best.values()])
         for title, key in (("seconds to the target", "seconds"),
                            ("seconds a pass", "seconds_epoch"))
     ]  # fmt: skip
     figure = batch_costs(costs, {}, None, "seconds", "What does the clock say?")
     caption = (
-        "A network's share of the time of its cohort, in which all seeds train together; means "
-        "with 95 % intervals. Another machine has other numbers."
+        "A network's share of the time of its cohort, in which all seeds train together; geometric "
+        "means with 95 % intervals. Another machine has other numbers."
     )
     title = "What does the clock say?"
     return Chapter(title, figures=[("", titled("clock", figure, caption))], height="26rem")
@@ -425,7 +429,7 @@ BATCH_SIZE = Question(
         "model": "mlp",
         "hidden": (200, 100),
         "optimizer": "adam",
-        "lr": 1e-3,
+        "lr": 2e-3,
         "batch_size": 128,
         "epochs": 100,
         "until": "train_accuracy>=0.95",
