@@ -120,12 +120,13 @@ def search_slice(attempts: Sequence[Attempt], axis: str, metric: str, title: str
             symbols = ["circle" if e.state == "complete" else "circle-open" for e in mine]
             _dots(figure, x, mine, metric, kind or "trials", colour, symbols)
         few = len(found) <= 9 or scale == "category"
-        figure.update_xaxes(**(axis_of(found, scale) if few else {"type": scale}))
+        figure.update_xaxes(**(axis_of(found, scale) if few else _wide(found, scale)))
         values = np.array([each.value for each in own], dtype=np.float64)
         reach(figure, metric, values, values, values)
     figure.update_xaxes(title_text=plain(axis), zeroline=False)
     figure.update_yaxes(title_text=spoken(metric))
-    figure.update_layout(hovermode="closest", showlegend=len(kinds) > 1)
+    named = any(each.values[axis] != each.kind for each in own)
+    figure.update_layout(hovermode="closest", showlegend=len(kinds) > 1 and named)
     return figure
 
 
@@ -192,6 +193,13 @@ def importance_bars(shares: Mapping[str, float], title: str = "") -> go.Figure:
     figure.update_xaxes(tickformat=".0%", range=[0, 1], nticks=6)
     figure.update_layout(height=60 + 30 * len(names), bargap=0.3, showlegend=False)
     return figure
+
+
+def _wide(found: Sequence[float], scale: str) -> dict[str, Any]:
+    """Return the layout of an axis with too many values to write them all."""
+    if scale == "log" and found[-1] >= 100 * found[0]:
+        return {"type": "log", "dtick": 1, "exponentformat": "power"}
+    return {"type": scale, "exponentformat": "power"}
 
 
 def _dots(

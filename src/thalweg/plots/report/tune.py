@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +22,14 @@ from thalweg.plots.search import (
     search_slice,
 )
 from thalweg.plots.text import amount, falls, is_share, setting_text
+
+STANDS = {
+    "running": "Running: this page shows how far it had come.",
+    "complete": "Complete: every trial was told, and the best ones ran on fresh seeds.",
+    "interrupted": "Interrupted: it was saved, and can go on.",
+    "killed": "Killed: what was told is kept, and it can go on from there.",
+}
+"""How a search stands, by its state."""
 
 MOST_ROWS = 100
 """Trials that a page lists, the best ones."""
@@ -122,6 +130,7 @@ def tune_report(record: TuneRecord) -> str:
     return render(
         "tune",
         about=record.about,
+        stands=STANDS.get(record.about.state, record.about.stands),
         facts=facts,
         verdict=record.verdict,
         winner=_winner(record),
@@ -149,7 +158,7 @@ def _winner(record: TuneRecord) -> list[tuple[str, str]]:
         return []
     number = record.contenders[0].number
     (own,) = (each for each in record.attempts if each.number == number)
-    return [(name, setting_text(value)) for name, value in own.values.items()]
+    return [(name, _short(value)) for name, value in own.values.items()]
 
 
 def _contenders(record: TuneRecord) -> Table | None:
@@ -167,7 +176,7 @@ def _contenders(record: TuneRecord) -> Table | None:
             Cell(_behind(record.metric, each.behind)),
             Cell(p),
             Cell(first),
-            Cell(", ".join(f"{k} {setting_text(v)}" for k, v in own.values.items())),
+            Cell(_text(own.values)),
         )
         rows.append((f"trial {each.number}", cells))
     head = ("", spoken(record.metric), "behind the first", "p", "as a trial", "settings")
@@ -215,14 +224,15 @@ def _figure(record: TuneRecord, what: str, title: str) -> Figure | None:
 
 def _parallel(record: TuneRecord) -> Figure | None:
     known = [each for each in record.attempts if each.value is not None and each.values]
-    axes = dict.fromkeys(name for each in known for name in each.values)
+    axes = dict.fromkeys(name for each in known for name in _bare(each))
     if len(axes) < 2 or len(known) < 2:
         return None
-    strands = [Strand(each.values, _exact(each.value)) for each in known]
+    strands = [Strand(_bare(each), _exact(each.value)) for each in known]
     figure = parallel_axes(strands, record.metric)
     caption = (
-        "A line for each trial, by what it came to: those that were sent away did so early. A line "
-        "has gaps where there was nothing to choose."
+        "A line for each trial, by what it came to: those that were sent away did so early. What "
+        "several optimizers have, each in a range of its own, shares an axis; a line has a gap "
+        "where there was nothing to choose."
     )
     width = f"{110 * len(axes)}px" if len(axes) > 3 else "0"
     return Figure(
@@ -230,8 +240,25 @@ def _parallel(record: TuneRecord) -> Figure | None:
     )
 
 
+def _bare(each: Attempt) -> dict[str, Any]:
+    """Return the values of a trial by names that do not begin with its kind, with few digits."""
+    return {
+        name.removeprefix(f"{each.kind}."): float(f"{v:.4g}") if isinstance(v, float) else v
+        for name, v in each.values.items()
+    }
+
+
+def _text(values: Mapping[str, Any]) -> str:
+    """Return the values of a trial in short."""
+    return ", ".join(f"{name} {_short(value)}" for name, value in values.items())
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else setting_text(value)
+
+
 def _exact(value: float | None) -> Any:
-    return SimpleNamespace(mean=value, low=value, high=value)
+    return SimpleNamespace(mean=value, low=float("-inf"), high=float("inf"))
 
 
 def _importance(record: TuneRecord) -> Figure | None:
@@ -247,12 +274,17 @@ def _importance(record: TuneRecord) -> Figure | None:
 
 
 def _slices(record: TuneRecord) -> list[Figure]:
-    known = [each for each in record.attempts if each.value is not None]
+    bare_ones = [replace(each, values=_bare(each)) for each in record.attempts]
+    known = [each for each in bare_ones if each.value is not None]
     axes = list(dict.fromkeys(name for each in known for name in each.values))
-    axes.sort(key=lambda name: -record.shares.get(name, 0.0))
+    shares = dict.fromkeys(axes, 0.0)
+    for name, share in record.shares.items():
+        short = name if name in shares else name.rpartition(".")[2]
+        shares[short] = max(share, shares.get(short, 0.0))
+    axes.sort(key=lambda name: -shares[name])
     found = []
     for place, name in enumerate(axes[:MOST_SLICES]):
-        figure = search_slice(record.attempts, name, record.metric)
+        figure = search_slice(bare_ones, name, record.metric)
         caption = "Hollow: it was sent away before its end."
         title = f"{spoken(record.metric)[:1].upper()}{spoken(record.metric)[1:]} against {name}"
         found.append(Figure(f"figure-slice-{place}", title, caption, bare(figure), "340px"))
@@ -277,7 +309,7 @@ def _trials(record: TuneRecord) -> Table | None:
             Cell(states[each.state]),
             Cell(f"{record.epochs.get(each.number, 0):.3g}"),
             Cell(f"{record.seconds.get(each.number, 0):.3g} s", clock=True),
-            Cell(", ".join(f"{k} {setting_text(v)}" for k, v in each.values.items())),
+            Cell(_text(each.values)),
         )
         rows.append((str(each.number), cells))
     head = ("trial", spoken(record.metric), "state", "epochs", "seconds", "settings")

@@ -36,7 +36,7 @@ def importances(space: Space, trials: Sequence[Trial]) -> dict[str, float]:
 
     All are compared after equally long training, at the first rung, where they all are. Axes that
     not every trial has are judged among those that have them, and their shares are of that part.
-    Fewer than `LEAST` trials say nothing.
+    Fewer than `LEAST` trials say nothing, and neither does an axis that is alone.
 
     fANOVA (Hutter, Hoos & Leyton-Brown 2014, *Proceedings of ICML*), on a random forest.
 
@@ -56,7 +56,11 @@ def importances(space: Space, trials: Sequence[Trial]) -> dict[str, float]:
     for own in _subspaces(space):
         names = [axis.name for axis in own]
         mine = [trial for trial in known if all(name in trial.values for name in names)]
-        if len(mine) >= LEAST and len({values[trial.number] for trial in mine}) > 1:
+        if (
+            len(names) > 1
+            and len(mine) >= LEAST
+            and len({values[trial.number] for trial in mine}) > 1
+        ):
             found |= _fanova(own, mine, values)
     return found
 

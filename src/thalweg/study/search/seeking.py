@@ -216,24 +216,13 @@ def begin_tune(
         make_tune_folder(path)
         info = info.model_copy(update={"name": name or path.name, "study": name or path.name})
     found = Tuning(info, base, own, path, memory, storage, workers)
-    kept, locks = open_storage(path, storage, info.study)
     try:
-        direction: Literal["minimize", "maximize"] = "minimize" if found.sign < 0 else "maximize"
-        study = make_study(kept, info.study, direction, chosen)
-        study.set_user_attr("thalweg", {"info": info.model_dump(), "spec": base.to_toml()})
-        for values in grid[: info.trials]:
-            study.enqueue_trial(values)
+        _make(found, storage, grid[: info.trials])
     except BaseException:
         if path is not None and storage is not None:
             with suppress(OSError):
                 path.rmdir()
         raise
-    finally:
-        locks.close()
-        if path is None and storage is None:
-            found._memory_storage = kept
-        else:
-            close_storage(kept)
     if path is not None:
         write_atomically(path / "spec.toml", base.to_toml())
         here = environment()
@@ -242,6 +231,25 @@ def begin_tune(
         write_atomically(path / "environment.json", to_json(here))
         write_tune(path, info)  # last: a folder is a search once it is whole
     return found, found.events()
+
+
+def _make(found: Tuning, storage: str | None, grid: Sequence[Mapping[str, Any]]) -> None:
+    """Make the study of a search that begins now."""
+    info = found.info
+    kept, locks = open_storage(found.folder, storage, info.study)
+    try:
+        direction: Literal["minimize", "maximize"] = "minimize" if found.sign < 0 else "maximize"
+        study = make_study(kept, info.study, direction, info.metric)
+        told = {"info": info.model_dump(), "spec": found.base.to_toml()}
+        study.set_user_attr("thalweg", told)
+        for values in grid:
+            study.enqueue_trial(dict(values))
+    finally:
+        locks.close()
+        if found.folder is None and storage is None:
+            found.keep(kept)
+        else:
+            close_storage(kept)
 
 
 def _with_validation(base: Spec, own: Mapping[str, Any]) -> tuple[Spec, dict[str, Any]]:

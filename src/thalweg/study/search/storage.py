@@ -94,8 +94,12 @@ def open_storage(folder: Path | None, url: str | None, study: str) -> tuple[Base
     if url is not None:
         address = read_url(url).render_as_string(hide_password=False)
         locks = PostgresLocks(address, study)
-        with answering():
-            return RDBStorage(address, skip_compatibility_check=False), locks
+        try:
+            with answering():
+                return RDBStorage(address), locks
+        except FileError:
+            locks.close()
+            raise
     if folder is None:
         return InMemoryStorage(), NoLocks()
     file = folder / DATABASE

@@ -110,6 +110,10 @@ class Tuning:
 
     # ── running it ───────────────────────────────────────────────────────────────────────────
 
+    def keep(self, storage: BaseStorage) -> None:
+        """Remember trials in memory, where nothing is recorded."""
+        self._memory_storage = storage
+
     @contextmanager
     def study(self) -> Iterator[optuna.Study]:
         """Open Optuna's study, for a while.
