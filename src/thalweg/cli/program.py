@@ -41,6 +41,7 @@ _SETTABLE = {
     "train": train,
     "sweep": sweep,
     "race": race,
+    "tune": tune,
     "find-lr": find_lr,
     "tune": tune,
     "resume": resume,
