@@ -100,7 +100,7 @@ def _sweeps() -> Rows:
     for name, summary in recipes.sweep_recipes().items():
         found = recipes.load_sweep_recipe(name)
         settings = found.over if isinstance(found.over, list) else [found.over]
-        keys = dict.fromkeys(key for setting in settings for key in setting)
+        keys = dict.fromkeys(key for setting in settings for key in setting if key != "name")
         yield f"`{name}`", summary, ", ".join(f"`{key}`" for key in keys)
 
 
