@@ -64,7 +64,7 @@ def test_quiet_is_the_verdict_alone(told: Told, found: FoundLr) -> None:
 def test_gradient_descent_is_told_its_limit(told: Told) -> None:
     words = [word if word != "20" else "full" for word in SMALL]
     out, _ = told("find-lr", *words, "--steps", "4", "--warm", "0")
-    assert "stable on the quadratic: up to " in out
+    assert "stable on the quadratic where forks begin: up to " in out
     assert out.startswith("sgd: held for 4 steps, 2 seeds")
 
 

@@ -89,4 +89,4 @@ def test_where_nothing_is_known_something_is_drawn() -> None:
 
 
 def test_a_long_title_has_lines() -> None:
-    assert drawn(title="word " * 40).layout.title.text.count("<br>") == 1
+    assert drawn(title="word " * 25).layout.title.text.count("<br>") == 1

@@ -156,8 +156,10 @@ def test_gradient_descent_is_stable_up_to_two_over_the_greatest_eigenvalue(rule:
         low=1e-4, high=100.0, init="he-normal",
     )  # fmt: skip
     share = 1.9 if rule == "momentum" else 1.0
-    assert found.gd_limit == pytest.approx([2 * share / top] * 2, rel=1e-2)
     limit = 2 * share / top
+    assert found.gd_limit is not None
+    assert found.gd_limit["begin"] == pytest.approx([limit] * 2, rel=1e-2)
+    assert found.gd_limit["end"] == pytest.approx([limit] * 2, rel=1e-2)
     assert (found.interval or (0, 0))[1] < limit
     for rate in found.rates:
         assert rate.lr < limit or rate.diverged or rate.loss > 1
@@ -168,7 +170,7 @@ def test_the_check_by_curvature_is_for_plain_gradient_descent(found: FoundLr, di
     whole = {**SMALL, "batch_size": "full", "steps": 4, "warm": 0}
     assert find_lr(data=digits, **whole, l2=0.1).gd_limit is None
     assert find_lr(data=digits, **{**whole, "optimizer": "adam"}).gd_limit is None
-    assert len(find_lr(data=digits, **whole).gd_limit or ()) == 3
+    assert [len(own) for own in (find_lr(data=digits, **whole).gd_limit or {}).values()] == [3, 3]
 
 
 def test_a_warm_start_that_diverges_is_left_out(digits: Data, monkeypatch: pytest.MonkeyPatch):
@@ -207,6 +209,13 @@ def test_a_short_run_has_short_forks_and_a_schedule_is_left_aside(digits: Data):
     assert same(found, find_lr(data=digits, steps=6, **settings))
 
 
+def test_a_schedule_that_begins_low_asks_for_a_warm_start(digits: Data):
+    settings = {k: v for k, v in SMALL.items() if k != "warm"}
+    assert find_lr(data=digits, **settings).warm == 0
+    rising = {"name": "warm-up", "length": 30, "per": "step"}
+    assert find_lr(data=digits, schedule=rising, **settings).warm == 20
+
+
 def test_data_without_a_validation_split_give_a_tenth(digits: Data):
     bare = Data(**{**vars(digits), "val": None})
     found = find_lr(data=bare, **SMALL)
@@ -220,6 +229,7 @@ def test_data_without_a_validation_split_give_a_tenth(digits: Data):
         ({"seeds": 1}, "seeds=1"),
         ({"seeds": [1, 1]}, "seeds="),
         ({"low": 1.0, "high": 0.1}, "low=1 and high=0.1"),
+        ({"low": 0.04, "high": 0.09}, "low=0.04 and high=0.09"),
         ({"steps": 3}, "steps=3"),
         ({"warm": -1}, "warm=-1"),
     ],
@@ -233,7 +243,7 @@ def test_what_cannot_be_is_refused(digits: Data, wrong: dict[str, Any], told: st
 def test_parts_are_told_in_order(digits: Data):
     parts = [stage.part for stage in search_lr(data=digits, **SMALL)]
     kinds = list(dict.fromkeys(part.split(" at ")[0] for part in parts))
-    assert kinds == ["range test", "warm start", "forks", "curvature"]
+    assert kinds == ["range test", "warm start", "forks"]
 
 
 def test_it_becomes_a_table_and_a_page(found: FoundLr, tmp_path: Path):

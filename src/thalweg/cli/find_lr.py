@@ -24,7 +24,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
         description=(
             "Find a learning rate to train with. First it rises, over several seeds at once,\n"
             "until the loss diverges. Then rates of a half-decade grid are held for some\n"
-            "hundred steps from a common state of each seed, the worse ones leaving early.\n"
+            "hundred steps from one state of each seed, the worse ones leaving early.\n"
             "The answer is the best by the held-out loss, the rates that cannot be told from\n"
             "it, and the largest within one standard error. Beside it: what fastai's and\n"
             "Lightning's rules choose. The other options are the settings of the run, as for\n"
@@ -52,7 +52,9 @@ def add(commands: Commands, *, with_settings: bool) -> None:
         "--steps", dest="fork_steps", metavar="N",
         help="updates for which a rate is held (200, or the run's if it is shorter)",
     )  # fmt: skip
-    what.add_argument("--warm", metavar="N", help="updates at a low rate before that")
+    what.add_argument(
+        "--warm", metavar="N", help="updates at a low rate before (0; 20 if a schedule warms up)"
+    )  # fmt: skip
     what.add_argument("--low", metavar="X", help="lowest rate (1e-4 times the rule's default)")
     what.add_argument("--high", metavar="X", help="highest rate (1e5 times the rule's default)")
     what.add_argument(
@@ -147,8 +149,8 @@ def _print(found: FoundLr, picture: Path | None) -> None:
     print("\n± is a standard error over the seeds; behind: how much worse than the best, in pairs")
     edge = found.range.edge
     print("divergence edge: " + (f"{edge:.2g}" if edge else f"none up to {found.ends[1]:g}"))
-    if found.gd_limit:
-        print(f"stable on the quadratic: up to {_scatter(found.gd_limit)}, from λmax")
+    for when, limits in (found.gd_limit or {}).items():
+        print(f"stable on the quadratic where forks {when}: up to {_scatter(limits)}, by λmax")
     for rule, each in found.peers.items():
         known = [lr for lr in each if lr is not None]
         print(f"{rule}: {_scatter(known) if known else 'no answer'}")

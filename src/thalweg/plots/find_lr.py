@@ -91,11 +91,12 @@ def learning_rates(
         ['range test', 'rate rises', 'held to the end', 'the best', 'valley']
     """
     rows = 3 if choices else 2
-    heights = [0.37, 0.40, 0.23] if choices else [0.48, 0.52]
+    below = min(0.04 * len(choices) + 0.02, 0.4)
+    heights = [0.45 * (1 - below), 0.55 * (1 - below), below][:rows]
     figure = make_subplots(rows, 1, shared_xaxes=True, row_heights=heights, vertical_spacing=0.09)
-    lines = wrap(title, 100)
+    lines = wrap(title, 72)
     style(figure, "<br>".join(map(plain, lines)))
-    figure.update_layout(margin_t=88 + 24 * max(0, len(lines) - 1))
+    figure.update_layout(height=600, margin_t=88 + 24 * max(0, len(lines) - 1))
     x = np.array(curve["lr"])
     mean, low, high = (_finite(curve[name]) for name in ("loss", "low", "high"))
     sure = np.flatnonzero(np.isfinite(low) & np.isfinite(high))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from math import ceil, floor, log10
+from math import ceil, log10
 from typing import Any
 
 from torch import Tensor, nn
 
 from thalweg import optim
-from thalweg.engine import Group
-from thalweg.engine.build import build_rule
+from thalweg.data import Data
+from thalweg.engine.build import build_course, build_rule
 from thalweg.engine.group import load_all
 from thalweg.engine.length import Length
-from thalweg.errors import ModelError, SpecError
+from thalweg.errors import SpecError
 from thalweg.spec import Spec
-from thalweg.study.grid import Point
+from thalweg.study.grid import Point, half_decade
 from thalweg.study.lr_forks import Forks
-from thalweg.study.lr_found import FoundLr, rates_of
+from thalweg.study.lr_found import FoundLr, best_of, rates_of
 from thalweg.study.lr_range import Ranged, run_range
 from thalweg.study.lr_specs import Own, Stage, bare
 from thalweg.study.size import largest_group
@@ -38,6 +38,9 @@ BELOW, ABOVE = 1e-4, 1e5
 WARM, WARM_RATE = 20, 0.03
 """Updates of the warm start, and its rate over that of the divergence edge."""
 
+LOW = 0.5
+"""A schedule whose first factor is below this warms up."""
+
 RATES, LEAST = 7, 3
 """Rates that begin, from the divergence edge downwards, and that go on to the end at least."""
 
@@ -53,7 +56,7 @@ def find_lr(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     seeds: int | Sequence[int] = 5,
     steps: int | None = None,
-    warm: int = WARM,
+    warm: int | None = None,
     low: float | None = None,
     high: float | None = None,
     memory: float | None = None,
@@ -63,13 +66,14 @@ def find_lr(
 
     First a range test, as one cohort over several seeds: the rate rises at each update, and where
     the median of the losses gives back half of what it had won is the divergence edge. Then forks:
-    each seed trains for a few updates at a low rate, and from there seven rates of the half-decade
-    grid, from the edge downwards, go their own ways, as one cohort. After a quarter and after half
-    of the steps the worse half of the rates leaves; what decides is the held-out loss. Rates beside
-    those that cannot be told from the best are tried, too.
+    from one state of each seed seven rates of the half-decade grid, from the edge downwards, go
+    their own ways, as one cohort. After a quarter and after half of the steps the worse half of the
+    rates leaves; what decides is the held-out loss. Rates beside those that cannot be told from the
+    best are tried, too. The test split is never looked at.
 
-    The rate is held constant: a schedule of the spec is left aside. The test split is never looked
-    at.
+    That state is the initial weights, where a run begins to hold its rate. If the settings have a
+    schedule that begins low, it is where a short warm start leads. Otherwise schedules are left
+    aside: a rate is held.
 
     Args:
         model: As for `train`.
@@ -80,7 +84,8 @@ def find_lr(
             order of the samples, the same for all rates.
         steps: Updates of a fork. The longer, the closer to the best rate of a whole run; by default
             200, or the length of the run if that is less.
-        warm: Updates before the forks; 0 lets them begin with the initial weights.
+        warm: Updates of the warm start; 20 if None and the schedule begins at less than half of its
+            base value, else 0.
         low: The lowest rate to try; 10⁻⁴ times the rule's default if None.
         high: The highest rate to try; 10⁵ times the rule's default if None.
         memory: Bytes that the members may take at a time; half of what is free if None.
@@ -118,7 +123,7 @@ def search_lr(
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     seeds: int | Sequence[int] = 5,
     steps: int | None = None,
-    warm: int = WARM,
+    warm: int | None = None,
     low: float | None = None,
     high: float | None = None,
     memory: float | None = None,
@@ -137,8 +142,12 @@ def search_lr(
     high = ABOVE * default if high is None else high
     if not 0 < low < high:
         raise SpecError(f"low={low:g} and high={high:g}", "two positive numbers, low < high")
-    base, own, updates = _prepared(base, own)
-    fork_steps = min(STEPS, updates or STEPS) if steps is None else steps
+    samples = _loaded(base, own)
+    length = Length.of(base, len(samples.train))
+    known = base.epochs is not None or base.steps is not None
+    fork_steps = max(4, min(STEPS, length.updates if known else STEPS)) if steps is None else steps
+    warm = WARM * (build_course(base, rule, length).factor(0) < LOW) if warm is None else warm
+    base, own = bare(base).override({"data": None}), {**own, "data": samples}
     for name, value, least in (("steps", fork_steps, 4), ("warm", warm, 0)):
         if value < least:
             raise SpecError(f"{name}={value}", f"{least} at least")
@@ -156,16 +165,20 @@ def search_lr(
         base, own, wanted, warm=warm, warm_lr=WARM_RATE * edge, steps=fork_steps, largest=largest
     )
     yield from forks.warm_start()
-    ends = (ceil(2 * log10(low) - 1e-9), floor(2 * log10(high) + 1e-9))
-    top = min(max(floor(2 * log10(edge)), ends[0]), ends[1])
+    ends = (_floor(low * (1 - 1e-6)) + 1, _floor(high))
+    if ends[0] > ends[1]:
+        raise SpecError(f"low={low:g} and high={high:g}", "one of 0.01, 0.03, 0.1, … within")
+    top = min(max(_floor(edge), ends[0]), ends[1])
     yield from forks.race(range(max(ends[0], top - RATES + 1), top + 1), _rungs(fork_steps))
     for _ in range(ROUNDS):
         beside = _beside(forks, ends)
         if not beside:
             break
         yield from forks.race(beside, [(fork_steps, len(beside))])
-    yield Stage("curvature", 0.0)
-    limit = _gd_limit(base, rule, forks)
+    limit: dict[str, list[float]] | None = None
+    if _is_plain(base, rule):
+        yield Stage("curvature", 0.0)
+        limit = _gd_limit(rule, forks)
     spent = {"range test": ranged.steps, "forks": forks.spent, "peers": ranged.peer_steps}
     return FoundLr(
         rule=rule.name, about=about, range=ranged.test, forks=list(forks.forks.values()),
@@ -189,14 +202,25 @@ def _rate_of(base: Spec) -> tuple[optim.Rule, float, str]:
     return rule, default or 1.0, about
 
 
-def _prepared(base: Spec, own: Own) -> tuple[Spec, dict[str, Any], int | None]:
-    """Return a bare spec, what it cannot say with data that are loaded, and the run's updates."""
+def _loaded(base: Spec, own: Own) -> Data:
+    """Return the samples, with a validation split."""
     (samples,) = load_all([base], own.get("data"))
     if samples.val is None:
         samples = samples.split(val=VALIDATION, seed=base.data.split_seed)
-    known = base.epochs is not None or base.steps is not None
-    updates = Length.of(base, len(samples.train)).updates if known else None
-    return bare(base).override({"data": None}), {**own, "data": samples}, updates
+    return samples
+
+
+def _floor(lr: float) -> int:
+    """Return the place of the highest rate of the half-decade grid that is not above another.
+
+    Example:
+        >>> [half_decade(_floor(lr)) for lr in (0.003, 0.0099, 0.01)]
+        [0.003, 0.003, 0.01]
+    """
+    place = round(2 * log10(lr)) + 1
+    while half_decade(place) > lr * (1 + 1e-9):
+        place -= 1
+    return place
 
 
 def _rungs(steps: int) -> list[tuple[int, int]]:
@@ -225,30 +249,32 @@ def _beside(forks: Forks, ends: tuple[int, int]) -> list[int]:
     ]
 
 
-def _gd_limit(base: Spec, rule: optim.Rule, forks: Forks) -> list[float] | None:
-    """Return 2(1 + μ)/λmax where each seed's forks began, for gradient descent; else None."""
+def _is_plain(base: Spec, rule: optim.Rule) -> bool:
+    """Tell whether this is gradient descent on the whole training set, with momentum at most."""
+    h = rule.hyper()
+    altered = base.l1 or base.l2 or base.clip_norm or base.clip_value or h.get("weight_decay")
+    plain = rule.name == "momentum" or (
+        rule.name == "sgd" and not h["dampening"] and not getattr(rule, "nesterov", False)
+    )
+    return base.batch_size == "full" and plain and not altered
+
+
+def _gd_limit(rule: optim.Rule, forks: Forks) -> dict[str, list[float]]:
+    """Return 2(1 + μ)/λmax by seed, where the forks begin and where those of the best rate end."""
     from torch import Generator
 
     from thalweg.landscape import Hessian, eigenpairs
 
-    h = rule.hyper()
-    penalised = base.l1 or base.l2 or h.get("weight_decay") or base.clip_norm or base.clip_value
-    plain = rule.name == "momentum" or (
-        rule.name == "sgd" and not h["dampening"] and not getattr(rule, "nesterov", False)
-    )
-    if base.batch_size != "full" or not plain or penalised:
-        return None
-    found = []
-    for seed in forks.seeds:
-        group: Group = forks.begin(seed)
-        train = group.data[0].train
-        batches = [
-            (train.x[k : k + 1000], train.y[k : k + 1000]) for k in range(0, len(train), 1000)
-        ]
-        try:
+    best = best_of(rates_of(list(forks.forks.values()), forks.seeds, forks.steps))
+    places = {"begin": None} | ({} if best is None else {"end": _floor(best)})
+    found: dict[str, list[float]] = {}
+    for when, place in places.items():
+        for seed in forks.seeds:
+            group = forks.look(seed, place)
+            train = group.data[0].train
+            batches = list(zip(train.x.split(1000), train.y.split(1000), strict=True))
             H = Hessian(group.cohort.stack.export(0), group.cohort.loss, batches)
-        except ModelError:
-            return None
-        top = eigenpairs(H, generator=Generator().manual_seed(seed), tolerance=1e-2)
-        found.append(2 * (1 + float(h["momentum"])) / float(top.values[0]))
+            top = eigenpairs(H, generator=Generator().manual_seed(seed), tolerance=1e-2)
+            limit = 2 * (1 + float(rule.hyper()["momentum"])) / float(top.values[0])
+            found.setdefault(when, []).append(limit)
     return found

@@ -146,9 +146,14 @@ class Forks:
         told = [self.forks[place, seed].losses.get(steps, inf) for seed in self.seeds]
         return sum(told) / len(told)
 
-    def begin(self, seed: int) -> Group:
-        """Return a group of one fork of a seed, where it begins."""
-        return self._begin([self._spec(self.warm_lr, seed)], [0])
+    def look(self, seed: int, place: int | None = None) -> Group:
+        """Return a group of one fork of a seed: where all begin, or where that of a rate ends."""
+        lr = self.warm_lr if place is None else half_decade(place)
+        group = self._begin([self._spec(lr, seed)], [0])
+        if place is not None:
+            for _ in _Way(group, [Fork(place, seed)]).until(self.warm + self.steps):
+                self.spent += 1
+        return group
 
     def _spec(self, lr: float, seed: int) -> Spec:
         changes = {"optimizer.lr": lr, "steps": self.warm + self.steps, "seed": seed}

@@ -80,8 +80,8 @@ class FoundLr:
         peers: What rules of other packages choose from range tests of their own, by seed; None
             where a rule has no answer.
         gd_limit: For gradient descent on the whole training set, with momentum μ: 2(1 + μ)/λmax by
-            seed, beyond which it is not stable on the quadratic that fits the loss where the forks
-            begin; else None.
+            seed, beyond which it is not stable on the quadratic that fits the loss, where the forks
+            ``begin`` and where those of the best rate ``end``; else None.
         spent: Updates made, by part, over all seeds and rates.
     """
 
@@ -95,7 +95,7 @@ class FoundLr:
     warm_lr: float
     ends: tuple[float, float]
     peers: Mapping[str, Sequence[float | None]]
-    gd_limit: Sequence[float] | None
+    gd_limit: Mapping[str, Sequence[float]] | None
     spent: Mapping[str, int]
 
     @property
@@ -111,7 +111,7 @@ class FoundLr:
     @property
     def best(self) -> float | None:
         """The rate with the least mean held-out loss at the end; None if all diverged."""
-        return _best(self.rates)
+        return best_of(self.rates)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -195,6 +195,14 @@ class FoundLr:
         known = [lr for lr in self.peers[rule] if lr is not None]
         return median(known) if known else None
 
+    @property
+    def _short(self) -> str:
+        """The answer in few words."""
+        if self.interval is None or not self.learned:
+            return "One cannot tell"
+        low, high = self.interval
+        return f"{self.best:g}" + (f", or any of {low:g} to {high:g}" if low < high else "")
+
     def to_pandas(self) -> pd.DataFrame:
         """Return the rates as a DataFrame.
 
@@ -216,16 +224,17 @@ class FoundLr:
             for rule in self.peers
             if (lr := self.peer(rule)) is not None
         ]
-        if self.gd_limit:
-            told = "2/λmax" if self.rule == "sgd" else "2(1 + μ)/λmax"
-            choices.append(Choice(told, median(self.gd_limit), list(self.gd_limit)))
+        for when, limits in (self.gd_limit or {}).items():
+            told = f"2/λmax, {'first' if when == 'begin' else 'last'}"
+            told = told if self.rule == "sgd" else told.replace("2/", "2(1 + μ)/")
+            choices.append(Choice(told, median(limits), list(limits)))
         held = [
             Held(rate.lr, rate.loss, rate.error, rate.steps, rate.diverged, rate.whole)
             for rate in self.rates
         ]
         return learning_rates(
             self.curve, held, choices, edge=self.range.edge, best=self.best,
-            interval=self.interval, title=f"{self.rule}: {self.verdict}",
+            interval=self.interval, title=f"Which learning rate for {self.rule}? {self._short}",
         )  # fmt: skip
 
     def save(self, file: str | Path) -> None:
@@ -291,7 +300,8 @@ def rates_of(forks: Sequence[Fork], seeds: Sequence[int], end: int) -> list[Rate
     return found
 
 
-def _best(rates: Sequence[Rate]) -> float | None:
+def best_of(rates: Sequence[Rate]) -> float | None:
+    """Return the rate with the least mean held-out loss at the end; None if all diverged."""
     whole = [rate for rate in rates if rate.whole]
     return min(whole, key=lambda rate: rate.loss).lr if whole else None
 
