@@ -41,7 +41,6 @@ _SETTABLE = {
     "train": train,
     "sweep": sweep,
     "race": race,
-    "tune": tune,
     "find-lr": find_lr,
     "tune": tune,
     "resume": resume,
