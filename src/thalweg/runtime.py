@@ -85,6 +85,12 @@ def cpu() -> tuple[str, frozenset[str]]:
     return fields.get("vendor_id", ""), frozenset(fields.get("flags", "").split())
 
 
+def rank() -> int:
+    """Return the number of this process among those that ``torchrun`` has started; 0 alone."""
+    several = os.environ.get("WORLD_SIZE", "1") != "1" and "MASTER_ADDR" in os.environ
+    return int(os.environ.get("RANK", "0")) if several else 0
+
+
 def intel_avx512() -> bool:
     """Tell whether MKL takes its AVX-512 path here: an Intel processor that has it."""
     vendor, flags = cpu()

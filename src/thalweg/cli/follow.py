@@ -50,6 +50,8 @@ def follow(run: Run, events: Iterator[Event], arguments: Namespace) -> int:
             for event in events:
                 report(event)
     except Interrupted as stop:
+        if run.folder is None:  # another process saves it
+            return 128 + stop.signal
         step, hint = run.cohort.updates, _resume(run)
         if arguments.json:
             folder = str(run.folder and run.folder.absolute())
@@ -84,7 +86,9 @@ def _report(arguments: Namespace, run: Run) -> Iterator[Callable[[Event], None]]
     from thalweg.cli.bar import Bar
     from thalweg.cli.telling import JsonLines, Lines, Result
 
-    if arguments.json:
+    if run.ranks is not None and run.ranks.rank:  # the first tells
+        yield lambda event: None
+    elif arguments.json:
         yield JsonLines(run, _log_every(arguments))
     elif arguments.quiet:
         yield Result(run)

@@ -31,6 +31,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
             "thalweg train --spec mine.toml --json > log.jsonl",
             "thalweg train digits --name first --tag try --checkpoint-every 2epochs",
             "thalweg train digits --no-record",
+            "torchrun --nproc-per-node 2 -m thalweg train mnist --model garment",
         ],
     )
     parser.add_argument(
@@ -78,10 +79,13 @@ def train(arguments: Namespace) -> int:
         if arguments.no_record and value:
             raise SpecError(f"{option} and --no-record", "one of the two")
     from thalweg.engine import Run
+    from thalweg.engine.ranks import join_ranks, together
     from thalweg.study import begin
 
-    run = Run(spec)
-    events = run.events() if arguments.no_record else begin(run, out=out, name=name, tags=tags)
+    ranks = join_ranks()
+    with together(ranks):
+        run = Run(spec, ranks=ranks)
+        events = run.events() if arguments.no_record else begin(run, out=out, name=name, tags=tags)
     return follow(run, events, arguments)
 
 

@@ -15,6 +15,7 @@ from thalweg.data import Split
 from thalweg.engine.course import Course
 from thalweg.engine.feed import Batch, has_own, parts
 from thalweg.engine.metrics import Average, Metric
+from thalweg.engine.ranks import Ranks
 from thalweg.engine.regularisation import Regularisation, Regularisations
 from thalweg.engine.slices import Slice, neighbours, separate
 from thalweg.errors import ModelError
@@ -61,6 +62,7 @@ class Cohort:
         precision: ``"float32"`` or ``"bfloat16"``, of linear layers and convolutions.
         exact: Keep every member at the bits of its run alone.
         skip_nonfinite: Let a member whose gradient is not finite stay where it is, at that update.
+        ranks: The processes that train together, each on its rows of every batch; None alone.
 
     Attributes:
         stack: The networks' parameters, gradients and layers.
@@ -88,6 +90,7 @@ class Cohort:
         precision: str = "float32",
         skip_nonfinite: bool = False,
         exact: bool = True,
+        ranks: Ranks | None = None,
     ) -> None:
         K = len(modules)
         self.stack = Stack(
@@ -98,7 +101,9 @@ class Cohort:
             exact=exact,
         )
         self.loss, self.metrics, self.everything = loss, dict(metrics or {}), everything
-        self.skip_nonfinite = skip_nonfinite
+        self.skip_nonfinite, self.ranks = skip_nonfinite, ranks
+        if ranks is not None:
+            check_shared(self.stack)
         self.layout = [(place.start, place.shape) for place in self.stack.places.values()]
         self._weights = self.stack.mask(n for n, p in self.stack.places.items() if len(p.shape) > 1)
         own = regularisation if isinstance(regularisation, Sequence) else [regularisation] * K
@@ -226,12 +231,23 @@ class Cohort:
         Returns:
             Loss and metrics, means over the batch in training mode: (K,) each.
         """
-        outputs = self.stack.forward(x, train=True)
-        losses, g = self.loss.value_and_grad(outputs, y)
-        measured = {name: metric(outputs, y) for name, metric in self.metrics.items()}
-        self.stack.backward(g)
+        shard = None if self.ranks is None else self.ranks.shard(x.shape[1])
+        if shard is not None:
+            x, y = x[:, shard.rows], y[:, shard.rows] if has_own(y) else y[shard.rows]
+        with self.stack.sharded(shard):
+            outputs = self.stack.forward(x, train=True)
+            losses, g = self.loss.value_and_grad(outputs, y)
+            measured = {name: metric(outputs, y) for name, metric in self.metrics.items()}
+            measured = {"loss": losses, **measured}
+            if self.ranks is not None and shard is not None:
+                share = x.shape[1] / shard.of  # what means here count for in the mean over all
+                measured = self.ranks.mean(measured, share)
+                g.mul_(share)
+            self.stack.backward(g)
+        if shard is not None:
+            shard.add(self.stack.grad)
         self.gradients += 1
-        return {"loss": losses, **measured}
+        return measured
 
     def mean_gradient(self, batches: Iterable[Batch]) -> tuple[dict[str, Tensor], int]:
         """Evaluate the gradient over several batches, weighed by their sizes, with the penalties.
@@ -400,21 +416,43 @@ class Cohort:
 
     @torch.no_grad()
     def measure(
-        self, split: Split | Sequence[Split], *, chunk: int = CHUNK
+        self, split: Split | Sequence[Split], *, chunk: int = CHUNK, together: bool = False
     ) -> dict[str, tuple[float, ...]]:
         """Return loss and metrics in evaluation mode, of the networks as they are.
 
         Args:
             split: Samples on the cohort's device: for all members, or of each, equally many.
             chunk: Samples at a time.
+            together: Let each of the processes that train together take a share of the chunks.
         """
-        average = Average()
-        for x, y in parts(split, chunk):
+        average, ranks = Average(), self.ranks if together else None
+        for number, (x, y) in enumerate(parts(split, chunk)):
+            if ranks is not None and number % ranks.world != ranks.rank:
+                continue
             outputs = self.stack.forward(x)
             average.add("loss", self.loss(outputs, y), x.shape[1])
             for name, metric in self.metrics.items():
                 average.add(name, metric(outputs, y), x.shape[1])
+        if ranks is not None:
+            average = ranks.gather(average, ["loss", *self.metrics], self.stack.theta)
         return average.result()
+
+
+def check_shared(stack: Stack) -> None:
+    """Check that processes can share the batches of a stack.
+
+    Raises:
+        ModelError: A layer would normalise each process's rows by themselves.
+    """
+    network = stack.export(0)
+    for each in stack.fallbacks:
+        within = network.get_submodule(each.path).modules()
+        if any(isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) for layer in within):
+            raise ModelError(
+                f"{each.kind} at {each.path or 'the top'} in several processes",
+                "BatchNorm1d and BatchNorm2d, which are normalised over all of them",
+                "put them where thalweg sees them: in an nn.Sequential",
+            )
 
 
 class Again:

@@ -25,6 +25,7 @@ from thalweg.engine.member import Member
 from thalweg.engine.metrics import Metric, build_metrics, check_metrics
 from thalweg.engine.partition import check_program
 from thalweg.engine.progress import Progress, Snapshot, check_facts, restore, take
+from thalweg.engine.ranks import Ranks
 from thalweg.engine.regularisation import Regularisation
 from thalweg.engine.states import States
 from thalweg.engine.stop import Judge
@@ -71,6 +72,7 @@ class Group:
         loss: A callable (outputs, labels) → mean loss, instead of the specs'.
         metrics: Callables (outputs (K, batch, C), labels) → (K,) by name, instead of the specs'.
         loaded: What other groups on this device have loaded; what is new is added to it.
+        ranks: The processes that train together; None alone.
 
     Attributes:
         cohort: The networks in training.
@@ -102,6 +104,7 @@ class Group:
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         metrics: Mapping[str, Metric] | None = None,
         loaded: dict[DataSpec, Data] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         first = specs[0]
         if first.threads is not None:
@@ -147,7 +150,11 @@ class Group:
             precision=first.precision,
             skip_nonfinite=first.skip_nonfinite,
             exact=first.exact,
+            ranks=ranks,
         )
+        if ranks is not None:
+            short = len(self.feed.splits[0]) % self.feed.size
+            ranks.shard(self.feed.size if first.drop_last or not short else short)
         if any(updates for updates, _ in begun or ()):
             self.cohort.begin([updates for updates, _ in begun or ()])
         self.slow = first.evaluate_weights != "current"

@@ -45,6 +45,7 @@ def descend(
         are over. A member that is over leaves the cohort, unless it is among the last.
     """
     p, per_epoch, told = progress, progress.length.per_epoch, list[Member]()
+    ranks, timed = cohort.ranks, any(m.judge.max_seconds < float("inf") for m in p.members)
     every, splits = p.length.evaluate_every, list(samples[p.members[0].number].splits())
 
     def measure(names: Sequence[str]) -> dict[str, tuple[float, ...]]:
@@ -55,7 +56,7 @@ def descend(
                 f"{name}_{metric}": value
                 for name in names
                 for metric, value in cohort.measure(
-                    [samples[member.number].splits()[name] for member in p.members]
+                    [samples[member.number].splits()[name] for member in p.members], together=True
                 ).items()
             }
 
@@ -113,6 +114,8 @@ def descend(
                         break
                 rates = cohort.move()
                 p.seconds += time.perf_counter() - begin
+                if ranks is not None and timed:  # they must agree on when the time is up
+                    p.seconds = ranks.first(torch.tensor([p.seconds]).double()).item()
                 for member, lr in zip(p.members, rates, strict=True):
                     member.lr = lr
                 for name, value in measured.items():

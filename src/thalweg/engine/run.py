@@ -14,6 +14,7 @@ from thalweg.engine.group import Group
 from thalweg.engine.history import History
 from thalweg.engine.metrics import Metric
 from thalweg.engine.progress import Snapshot, check_facts
+from thalweg.engine.ranks import Ranks
 from thalweg.errors import DataError, nearest
 from thalweg.spec import Spec
 
@@ -27,6 +28,7 @@ class Run:
         data: Data of your own instead of the spec's source: anything that `load_data` takes.
         loss: A callable (outputs, labels) → mean loss, instead of the spec's.
         metrics: Callables (outputs (K, batch, C), labels) → (K,) by name, instead of the spec's.
+        ranks: The processes that train it together, each on its rows of every batch; None alone.
 
     Attributes:
         spec: What was asked for.
@@ -56,9 +58,10 @@ class Run:
         data: Any = None,
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         metrics: Mapping[str, Metric] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.spec = spec
-        self._group = Group([spec], model=model, data=data, loss=loss, metrics=metrics)
+        self.spec, self.ranks = spec, ranks
+        self._group = Group([spec], model=model, data=data, loss=loss, metrics=metrics, ranks=ranks)
         self.data, self.cohort = self._group.data[0], self._group.cohort
         (self._member,) = self._group.progress.members
         self.length = self._member.length
@@ -68,6 +71,8 @@ class Run:
 
     def events(self) -> Iterator[Event]:
         """Train, and yield what happens as it happens."""
+        if self.ranks is not None:  # machines may differ in how they draw
+            self.ranks.first(self.cohort.stack.theta)
         for event in self._group.events():
             self.history.add(event)
             yield event
@@ -93,6 +98,10 @@ class Run:
         """
         self._group.restore(snapshot)
         self.states.refill(check_facts(snapshot).states_every, states or {})
+
+    def stops(self, wish: bool) -> bool:
+        """Say whether this process wants to stop, and tell whether all stop after this event."""
+        return wish if self.ranks is None else self.ranks.stops(wish)
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from thalweg.engine import Event, Run, Snapshot, short_keys
 from thalweg.engine.history import CLOCK, Columns
 from thalweg.engine.progress import Facts, check_facts
+from thalweg.engine.ranks import Ranks, join_ranks, together
 from thalweg.errors import DataError, FileError, ModelError, SpecError
 from thalweg.files import inside, write_atomically
 from thalweg.spec import Spec
@@ -32,7 +33,7 @@ from thalweg.study.racing import Race, go_on_race
 from thalweg.study.record import columns_of
 from thalweg.study.search import Tuning, go_on_tune
 from thalweg.study.sweeping import Sweep, go_on_sweep
-from thalweg.study.training import check_logs, fingerprint, record
+from thalweg.study.training import attend, check_logs, fingerprint, record
 
 LONGER = ("epochs", "steps", "max_seconds", "until", "patience", "monitor")
 """Settings that may change when a run goes on."""
@@ -80,8 +81,28 @@ def resume(run: str | Path, **own: Any) -> Run | Sweep | Race | Tuning:
 def go_on(run: str | Path, **own: Any) -> tuple[Run, Iterator[Event]]:
     """Bring a run back to where it was, and return it with the events to come.
 
-    No other process can write to its folder until these have come, or are forgotten.
+    No other process can write to its folder until these have come, or are forgotten. Where
+    ``torchrun`` has started several processes, they go on together, however many there were before.
     """
+    ranks = join_ranks()
+    with together(ranks):
+        return _attend(run, ranks, **own) if ranks and ranks.rank else _go_on(run, ranks, **own)
+    raise AssertionError  # pragma: no cover - who is together hides no error
+
+
+def _attend(run: str | Path, ranks: Ranks, **own: Any) -> tuple[Run, Iterator[Event]]:
+    """Bring a run back in a process that is not the first of several, and writes nothing."""
+    folder = find_run(run)
+    longer = {key: own.pop(key) for key in LONGER if key in own}
+    spec = folder.spec.override(longer, short_keys()) if longer else folder.spec
+    back = build(folder, spec, ranks=ranks, **own)
+    if folder.checkpoints():
+        restore(back, folder, folder.checkpoint("last"), end=bool(longer))
+    return back, attend(back)
+
+
+def _go_on(run: str | Path, ranks: Ranks | None, **own: Any) -> tuple[Run, Iterator[Event]]:
+    """Bring a run back, in the only process or the first."""
     folder = find_run(run)
     longer = {key: own.pop(key) for key in LONGER if key in own}
     with ExitStack() as lock:
@@ -89,7 +110,7 @@ def go_on(run: str | Path, **own: Any) -> tuple[Run, Iterator[Event]]:
         folder = RunFolder.open(folder.path)  # as it is now that nobody else writes
         _check_state(folder, longer)
         spec = folder.spec.override(longer, short_keys()) if longer else folder.spec
-        back, how = build(folder, spec, **own), ["resumed"]
+        back, how = build(folder, spec, ranks=ranks, **own), ["resumed"]
         if files := folder.checkpoints():
             found, newest = folder.checkpoint("last"), files[max(files)]
             restore(back, folder, found, end=bool(longer))
@@ -164,7 +185,7 @@ def load_run(run: str | Path, checkpoint: str = "last", **own: Any) -> Run:
     return back
 
 
-def build(folder: RunFolder, spec: Spec, **own: Any) -> Run:
+def build(folder: RunFolder, spec: Spec, *, ranks: Ranks | None = None, **own: Any) -> Run:
     """Build a run anew from its folder, as it was before the first step.
 
     Raises:
@@ -185,7 +206,7 @@ def build(folder: RunFolder, spec: Spec, **own: Any) -> Run:
         )
     try:
         check_logs(spec)
-        run = Run(spec, **own)
+        run = Run(spec, ranks=ranks, **own)
     except (SpecError, ModelError, DataError) as error:
         if own or spec != folder.spec:
             raise

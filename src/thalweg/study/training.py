@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 
 from thalweg.data import Data
 from thalweg.engine import Event, Finished, Run, short_keys
+from thalweg.engine.ranks import join_ranks, together
+from thalweg.errors import ThalwegError
 from thalweg.spec import DataSpec, Spec
 from thalweg.store import DataFacts, RunFolder, claim_path, environment, new_info
 from thalweg.study.record import Recorder
@@ -33,7 +36,7 @@ def train(
     tags: Sequence[str] = (),
     **settings: Any,
 ) -> Run:
-    """Train one network.
+    """Train one network; together, where ``torchrun`` has started several processes.
 
     Args:
         model: A model's name, or a network of your own, which is copied.
@@ -62,12 +65,14 @@ def train(
         (True, 'complete', True)
     """
     base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
-    run = Run(base, **own)
-    events = (
-        run.events()
-        if out is False
-        else begin(run, out=out, name=name, tags=tags, own=sorted(told_of(own, base)))
-    )
+    ranks = join_ranks()
+    with together(ranks):
+        run = Run(base, ranks=ranks, **own)
+        events = (
+            run.events()
+            if out is False
+            else begin(run, out=out, name=name, tags=tags, own=sorted(told_of(own, base)))
+        )
     for _ in events:
         pass
     return run
@@ -129,6 +134,8 @@ def begin(
         ThalwegError: There is no such log, or its library is not installed.
         Interrupted: Ctrl-C or SIGTERM came; the run is saved.
     """
+    if run.ranks is not None and run.ranks.rank:  # the first writes
+        return attend(run)
     check_logs(run.spec)
     path = (claim_path(run.spec, name) if out is None else Path(out)).absolute()
     parameters = sum(place.shape.numel() for place in run.cohort.stack.places.values())
@@ -161,17 +168,37 @@ def record(
     """
     with lock or folder.locked(), stop_on_signals() as stop:
         folder = folder.change(state="running")
-        folder.log(f"{how} at step {run.cohort.updates}")
+        shared = "" if run.ranks is None else f", in {run.ranks.world} processes"
+        folder.log(f"{how} at step {run.cohort.updates}{shared}")
         recorder = Recorder(run, folder, open_logs(run.spec, folder))
         try:
             for event in run.events():
                 recorder(event)
                 yield event
-                if stop.signal is not None and not isinstance(event, Finished):
+                if run.stops(stop.signal is not None) and not isinstance(event, Finished):
                     recorder.close("interrupted")
-                    raise Interrupted(stop.signal, f"saved; thalweg resume {folder.path} goes on")
+                    hint = f"saved; thalweg resume {folder.path} goes on"
+                    raise Interrupted(stop.signal or signal.SIGTERM, hint)
         finally:
             recorder.abandon()
+
+
+def attend(run: Run) -> Iterator[Event]:
+    """Train in a process that is not the first of several: it writes nothing.
+
+    Raises:
+        Interrupted: One of them was asked to stop.
+    """
+    assert run.ranks is not None
+    with stop_on_signals() as stop:
+        try:
+            for event in run.events():
+                yield event
+                if run.stops(stop.signal is not None) and not isinstance(event, Finished):
+                    raise Interrupted(stop.signal or signal.SIGTERM, "the first process saves")
+        except ThalwegError as error:
+            run.ranks.publish(error)
+            raise
 
 
 def open_logs(spec: Spec, folder: RunFolder) -> list[Log]:

@@ -32,15 +32,17 @@ class Dropout(Layer):
         if not train or not any(self.rates):
             self.mask = None
             return x
-        members = self.context.members
-        self.mask = self.buffer("mask", (members, *self.noise(x.shape[1:])), x)
+        members, shard = self.context.members, self.context.shard
+        batch = x.shape[1] if shard is None else shard.of
+        whole = self.buffer("mask", (members, *self.noise((batch, *x.shape[2:]))), x)
         for mask, p, generator in zip(
-            self.mask.unbind(0), self.rates, self.context.drawn_from(), strict=True
+            whole.unbind(0), self.rates, self.context.drawn_from(), strict=True
         ):
             if p == 0:
                 mask.fill_(1)
             else:
                 self.draw(mask, p, generator)
+        self.mask = whole if shard is None else whole[:, shard.rows]
         return torch.mul(x, self.mask, out=self.buffer_as("y", x, members))
 
     def noise(self, shape: Sequence[int]) -> Sequence[int]:

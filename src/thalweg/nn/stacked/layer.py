@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,6 +14,21 @@ from thalweg.errors import ModelError
 
 State = dict[str, Tensor]
 """Tensors of one layer by name, the members along the first axis."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The part of a batch that is here, where several processes share the batch.
+
+    Args:
+        rows: Which of its rows.
+        of: Rows of the whole batch.
+        add: Adds a tensor up over the processes, in place.
+    """
+
+    rows: slice
+    of: int
+    add: Callable[[Tensor], None]
 
 
 @dataclass
@@ -35,6 +50,7 @@ class Context:
     generators: Sequence[Generator]
     share: float | None = None
     exact: bool = True
+    shard: Shard | None = None
 
     def drawn_from(self) -> Sequence[Generator]:
         """Return the generators of masks.

@@ -8,11 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from thalweg.errors import ModelError
-from thalweg.nn.stacked.layer import Context, Layer, State, each_member, gather
+from thalweg.nn.stacked.layer import Context, Layer, Shard, State, each_member, gather
 
 
 class BatchNorm(Layer):
     """Each member is normalised by its own batch and keeps its own running statistics.
+
+    Where processes share a batch, it is normalised as a whole: means, variances and the two sums of
+    the backward pass are added up over the processes, in double precision.
 
     Args:
         context: What the stack shares.
@@ -50,7 +53,8 @@ class BatchNorm(Layer):
     def forward(self, x: Tensor, *, train: bool) -> Tensor:
         by_batch = train or self.tracked is None
         xs = each_member(x, self.context.members)
-        if train and xs[0].numel() == xs[0].shape[1]:
+        shard = self.context.shard if train else None
+        if train and shard is None and xs[0].numel() == xs[0].shape[1]:
             raise ModelError(
                 "a batch of one sample in batch normalisation",
                 "two or more, whose spread can be measured",
@@ -59,6 +63,8 @@ class BatchNorm(Layer):
         counts = self._count() if train and self.tracked is not None else [0.0] * len(xs)
         if train:
             self.x, self.statistics = xs, []
+        if shard is not None:
+            return gather(self._shared_outputs(xs, counts, shard), len(xs))
         return gather(self._outputs(xs, counts, by_batch=by_batch, train=train), len(xs))
 
     def _outputs(
@@ -82,8 +88,54 @@ class BatchNorm(Layer):
             return [self.momentum] * self.context.members
         return [1.0 / batches for batches in self.tracked.tolist()]  # a member may have come later
 
+    def _shared_outputs(
+        self, xs: Sequence[Tensor], counts: Sequence[float], shard: Shard
+    ) -> Iterator[Tensor]:
+        """Yield the members' outputs for the rows that are here of a batch."""
+        own = zip(xs, self.weight, self.bias, self.mean, self.var, strict=True)
+        for (x, weight, bias, running_mean, running_var), count in zip(own, counts, strict=True):
+            n = x.numel() // x.shape[1] * shard.of // len(x)  # numbers a channel, of all processes
+            share = len(x) / shard.of
+            var, mean = torch.var_mean(x.double(), _all_but_channels(x), correction=0)
+            moments = torch.stack([mean, var + mean.square()]) * share
+            shard.add(moments)
+            mean, var = moments[0], (moments[1] - moments[0].square()).clamp_(min=0.0)
+            if running_mean is not None and running_var is not None:
+                running_mean.lerp_(mean.to(running_mean), count)
+                running_var.lerp_((var * (n / max(1, n - 1))).to(running_var), count)
+            self.statistics.append((mean.to(x), (var + self.eps).rsqrt().to(x)))
+            y, _, _ = torch.native_batch_norm(
+                x, weight, bias, mean.to(x), var.to(x), False, 0.0, self.eps
+            )
+            yield y
+
+    def _shared_backward(self, g: Tensor, shard: Shard, *, need_input: bool) -> Iterator[Tensor]:
+        """Write the members' gradients from the rows that are here, and yield their inputs'."""
+        for k, (gk, xk, (mean, invstd)) in enumerate(
+            zip(g.unbind(0), self.x, self.statistics, strict=True)
+        ):
+            per_channel = [-1 if axis == 1 else 1 for axis in range(xk.dim())]
+            normal = (xk - mean.view(per_channel)) * invstd.view(per_channel)
+            axes = _all_but_channels(xk)
+            sums = torch.stack([(gk * normal).double().sum(axes), gk.double().sum(axes)])
+            for grad, new in ((self.weight_grad[k], sums[0]), (self.bias_grad[k], sums[1])):
+                if grad is not None:
+                    grad.copy_(new)  # of these rows; the others' are added to the whole gradient
+            if not need_input:
+                continue
+            shard.add(sums)
+            n = xk.numel() // xk.shape[1] * shard.of // len(xk)
+            scaled, plain = (sums / n).to(xk).view(2, *per_channel).unbind(0)
+            weight = self.weight[k]
+            scale = invstd if weight is None else invstd * weight
+            yield (gk - plain - normal * scaled).mul_(scale.view(per_channel))
+
     def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
-        gxs = self._backward(g, need_input=need_input)
+        shard = self.context.shard
+        if shard is not None:
+            gxs = self._shared_backward(g, shard, need_input=need_input)
+        else:
+            gxs = self._backward(g, need_input=need_input)
         if need_input:
             return gather(gxs, g.shape[0])
         for _ in gxs:
@@ -103,3 +155,7 @@ class BatchNorm(Layer):
                 if grad is not None:
                     grad.copy_(new)
             yield gx
+
+
+def _all_but_channels(x: Tensor) -> list[int]:
+    return [axis for axis in range(x.dim()) if axis != 1]

@@ -14,7 +14,7 @@ from thalweg.errors import ModelError
 from thalweg.nn.stacked.alike import difference, outline, rates, set_rates
 from thalweg.nn.stacked.build import Builder
 from thalweg.nn.stacked.fallback import Fallback
-from thalweg.nn.stacked.layer import Context, State
+from thalweg.nn.stacked.layer import Context, Shard, State
 
 ALIGN = 16
 """Every parameter starts at a multiple of so many numbers: a cache line, in every member alike."""
@@ -133,6 +133,15 @@ class Stack:
     def backward(self, g: Tensor) -> None:
         """Write to ``grad`` the gradient that follows from the outputs' gradient ``g``."""
         self._root.backward(g, need_input=False)
+
+    @contextmanager
+    def sharded(self, shard: Shard | None) -> Iterator[None]:
+        """Have for a while only some rows of each batch here; None is all."""
+        self.context.shard = shard
+        try:
+            yield
+        finally:
+            self.context.shard = None
 
     def release(self) -> None:
         """Give back the memory that the layers keep between calls."""
