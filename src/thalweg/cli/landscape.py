@@ -21,6 +21,7 @@ from thalweg.cli.ground import (
     write_pictures,
 )
 from thalweg.cli.kinds import whole
+from thalweg.cli.on import add_on
 from thalweg.cli.parser import Commands, Namespace
 from thalweg.cli.text import metric as shown
 from thalweg.cli.ways import add_ways, are_ways, ways
@@ -91,6 +92,7 @@ def add(commands: Commands) -> None:
         help="BatchNorm's: frozen, those of the last network, estimated at each node, or "
         "interpolated (frozen; between networks interpolated)",
     )  # fmt: skip
+    add_on(how, "measures")
     add_ways(parser)
     add_ground(parser, subset="3200", seed="the subset and of random directions")
     parser.set_defaults(action=landscape)
@@ -109,6 +111,7 @@ def landscape(arguments: Namespace) -> int:
         raise SpecError("no runs", "one at least", "or --recipe NAME")
     word = f"landscape-{arguments.directions}" if arguments.directions else "landscape"
     folder = arguments.out or folder_for(arguments.runs, word)
+    from thalweg.cluster import open_executor
     from thalweg.study import draw_landscape, walkers
     from thalweg.study.landscape_page import landscape_figures, landscape_page, landscape_sheets
 
@@ -125,7 +128,9 @@ def landscape(arguments: Namespace) -> int:
         lambda land: landscape_figures(land, arguments.metric),
         PAGE,
     )
-    land, code = follow(draw_landscape(found, out=folder, **options), how, folder, arguments)
+    with open_executor(arguments.on) as executor:
+        drawn = draw_landscape(found, out=folder, executor=executor, **options)
+        land, code = follow(drawn, how, folder, arguments)
     if code:
         return code
     pictures = write_pictures(how.figures(land), folder) if arguments.png else []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import ItemsView, Iterator, Mapping
+
+from torch import Tensor
 
 from thalweg.cluster import Executor, Lost
-from thalweg.engine import Event
+from thalweg.engine import Event, History
+from thalweg.engine.history import Columns
 from thalweg.errors import DataError
 from thalweg.store import SeriesFolder, Table
 from thalweg.study.recorded import MOST_OF_THE_TIME, results_table
@@ -59,6 +62,45 @@ def record_scattered(
         folder.log("complete")
 
 
+class _Weights(Mapping[str, Tensor]):
+    """What a member has come to, read from the folder when it is asked for."""
+
+    def __init__(self, folder: SeriesFolder, index: int, number: int) -> None:
+        self._folder, self._index, self._number = folder, index, number
+
+    def _read(self) -> Mapping[str, Tensor]:
+        return self._folder.weights(self._index)[self._number]
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._read()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def items(self) -> ItemsView[str, Tensor]:
+        return self._read().items()
+
+
+class _Evaluations(History):
+    """What the members of a group said, read from the folder when it is asked for."""
+
+    def __init__(self, folder: SeriesFolder, index: int) -> None:
+        self._folder, self._index = folder, index
+        super().__init__(by_member=True)
+
+    @property
+    def epochs(self) -> Columns:
+        """As of `History`."""
+        return self._folder.metrics(self._index) or self._nothing
+
+    @epochs.setter
+    def epochs(self, columns: Columns) -> None:
+        self._nothing = columns
+
+
 class _Book:
     """Writes down the groups of a series that are over.
 
@@ -86,6 +128,9 @@ class _Book:
             files.forget()
             files.write(states.loose, outcome.places)
         folder.write_weights(index, outcome.weights)
+        for number in outcome.weights:  # of thousands of groups, these would fill the memory
+            self.series.weights[number] = _Weights(folder, index, number)
+        self.series.histories[index] = _Evaluations(folder, index)
         self._open = True
         if time.monotonic() - self._written >= MOST_OF_THE_TIME * self._cost:
             self.close()

@@ -12,6 +12,8 @@ from typing import Any, cast
 import pyarrow as pa
 import torch
 
+from thalweg.cluster import Executor, open_executor
+from thalweg.cluster.opening import On
 from thalweg.errors import FileError
 from thalweg.files import make_folder, write_atomically
 from thalweg.landscape import (
@@ -95,12 +97,14 @@ def load_landscape(folder: str | Path) -> Landscape:
     return _landscape(surface, read_parquet(path / "trails.parquet", MOST), path)
 
 
-def map_landscape(runs: One | Sequence[One], **options: Any) -> Landscape:
+def map_landscape(runs: One | Sequence[One], *, on: On = "here", **options: Any) -> Landscape:
     """Map the ground that runs have moved on.
 
     Args:
         runs: One or several of one architecture: runs, folders or names, with a checkpoint or
             without, or networks of your own, which are not changed. See `draw_landscape`.
+        on: Who measures: ``"here"``, ``"processes:4"``, ``"ray"``, ``"ray://host:port"``; see
+            `thalweg.cluster.open_executor`.
         **options: As of `draw_landscape`.
 
     Raises:
@@ -122,7 +126,8 @@ def map_landscape(runs: One | Sequence[One], **options: Any) -> Landscape:
         >>> map_landscape(net, data="circle", kind="random", resolution=5).kind
         'random'
     """
-    *_, land = draw_landscape(runs, **options)
+    with open_executor(on) as executor:
+        *_, land = draw_landscape(runs, executor=executor, **options)
     return land
 
 
@@ -144,6 +149,7 @@ def draw_landscape(
     metrics: Any = None,
     out: str | Path | None = None,
     again: bool = False,
+    executor: Executor | None = None,
 ) -> Iterator[Landscape]:
     """Map the ground that runs have moved on, and yield what there is, from coarse to fine.
 
@@ -179,6 +185,7 @@ def draw_landscape(
         out: A folder to write to, at times and at the end, be it by Ctrl-C; what an earlier call
             has left there of the same survey is gone on with.
         again: Begin anew, whatever is in the folder.
+        executor: Who measures; this process if None. The numbers are the same at as many threads.
 
     Raises:
         ThalwegError: A run cannot be read, or the runs and the options do not fit together.
@@ -196,6 +203,7 @@ def draw_landscape(
         statistics=statistics or ("interpolated" if directions.buffers else "frozen"),
         file=None if out is None else Path(out) / "surface.safetensors",
         again=again,
+        executor=executor,
     )  # fmt: skip
     first, names = next(surfaces), tuple(each.name for each in found)
     trails = tuple(_trail(ground, directions, each) for each in found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from thalweg.cluster import Executor
 from thalweg.errors import ModelError, SpecError
 from thalweg.landscape import Directions, Ground, Surface, load_surface, survey
 from thalweg.landscape.ground import Statistics
@@ -21,6 +22,7 @@ def surveyed(
     statistics: Statistics = "frozen",
     file: Path | None = None,
     again: bool = False,
+    executor: Executor | None = None,
 ) -> Iterator[Surface]:
     """Survey as `thalweg.landscape.survey` does, from where a file has come to.
 
@@ -32,13 +34,16 @@ def surveyed(
         statistics: BatchNorm's.
         file: A surface that was begun, if it is there; it is not written.
         again: Begin anew nevertheless.
+        executor: Who measures; this process if None.
 
     Raises:
         SpecError: The file is of another survey.
         ThalwegError: It is damaged, or what is asked for does not fit together.
     """
     start = load_surface(file) if file is not None and file.exists() and not again else None
-    surfaces = survey(ground, directions, shape, extent, statistics=statistics, start=start)
+    surfaces = survey(
+        ground, directions, shape, extent, statistics=statistics, start=start, executor=executor
+    )
     try:
         yield next(surfaces)
     except ModelError as error:
