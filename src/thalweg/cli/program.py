@@ -33,6 +33,7 @@ from thalweg.cli import (
 )
 from thalweg.cli.parser import Parser
 from thalweg.errors import SpecError, ThalwegError
+from thalweg.runtime import rank
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 """Exit codes; the last two are a shell's for SIGINT and SIGPIPE."""
@@ -94,6 +95,8 @@ def build(command: str | None = None) -> Parser:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
+    if rank():  # of several processes that do the same, the first tells
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end
     try:
         try:
             code = _run(words)
@@ -103,7 +106,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ThalwegError as error:
         return _report(error, as_json="--json" in words)
     except KeyboardInterrupt:
-        print("thalweg: interrupted", file=sys.stderr)
+        if not rank():
+            print("thalweg: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read the output has enough. Python would complain while it flushes at the end.
@@ -126,5 +130,6 @@ def _report(error: ThalwegError, *, as_json: bool) -> int:
         kind = type(error).__name__
         parts = {"got": error.got, "expected": error.expected, "hint": error.hint}
         print(json.dumps({"event": "error", "kind": kind, **parts}), flush=True)
-    print("thalweg:", " ".join(str(error).split()), file=sys.stderr)
+    if not rank():
+        print("thalweg:", " ".join(str(error).split()), file=sys.stderr)
     return WRONG_USAGE if isinstance(error, SpecError) else FAILED
