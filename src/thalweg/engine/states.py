@@ -20,6 +20,7 @@ class States:
 
     Attributes:
         steps: Steps after which the states were taken.
+        fresh: How many of them are in memory.
 
     Example:
         >>> import torch
@@ -34,6 +35,7 @@ class States:
         self.every, self.budget = every, budget
         self.steps: list[int] = []
         self._held: list[Tensor | Shelved] = []
+        self.fresh = 0
 
     @property
     def theta(self) -> Sequence[Tensor]:
@@ -56,10 +58,12 @@ class States:
             kept = [place for place, taken in enumerate(self.steps) if taken % self.every == 0]
             self.steps = [self.steps[place] for place in kept]
             self._held = [self._held[place] for place in kept]
+            self._count()
             if step % self.every:
                 return
         self.steps.append(step)
         self._held.append(theta.clone())
+        self.fresh += 1
 
     def shelve(self, readers: Mapping[int, Shelved]) -> None:
         """Let go of states that have been put elsewhere.
@@ -70,11 +74,16 @@ class States:
         for place, step in enumerate(self.steps):
             if step in readers:
                 self._held[place] = readers[step]
+        self._count()
 
     def refill(self, every: int, states: Mapping[int, Tensor] | Mapping[int, Shelved]) -> None:
         """Hold these states, and go on at this interval."""
         self.every = every
         self.steps, self._held = list(states), list(states.values())
+        self._count()
+
+    def _count(self) -> None:
+        self.fresh = sum(isinstance(each, Tensor) for each in self._held)
 
 
 class _Held(Sequence[Tensor]):

@@ -272,7 +272,7 @@ class _GroupWriter:
     def _loose(self) -> int:
         """Return the bytes of recorded states that are in memory."""
         theta, states = self.group.cohort.stack.theta, self.group.states
-        return theta[0].nbytes * sum(len(states[number].loose) for number in self.shelves)
+        return theta[0].nbytes * sum(states[number].fresh for number in self.shelves)
 
     def _shelve(self) -> None:
         """Write the recorded states that are in memory."""
