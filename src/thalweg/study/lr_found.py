@@ -153,8 +153,9 @@ class FoundLr:
         if low == high:
             told = f"{best:g} is the best"
         else:
-            told = f"cannot tell between {low:g} and {high:g}; {best:g} has the least loss, and "
-            told += f"{self.largest:g} is the largest within one standard error of it"
+            told = f"cannot tell between {low:g} and {high:g}; {best:g} has the least loss"
+            if self.largest != best:
+                told += f", and {self.largest:g} is the largest within one standard error of it"
         return "; ".join([told, *open_ends])
 
     @property

@@ -1,8 +1,8 @@
 """What other packages read off a range test: fastai's rules and Lightning's, beside ours.
 
 Each has its own range test, too: rates, smoothing and when it stops. The formulas are those of
-fastai 2.7 (``fastai/callback/schedule.py``, ``LRFinder``, ``Learner.lr_find``; the smoothing is
-``AvgSmoothLoss``) and Lightning 2.6 (``lightning/pytorch/tuner/lr_finder.py``), with their
+fastai 2 (``fastai/callback/schedule.py``, ``LRFinder``, ``Learner.lr_find``; the smoothing is
+``AvgSmoothLoss``) and Lightning 2 (``lightning/pytorch/tuner/lr_finder.py``), with their
 defaults. Where a package would fail for want of points, the answer is None.
 """
 
