@@ -38,11 +38,11 @@ def test_a_run_a_folder_and_a_checkpoint(run) -> None:
     assert (whole.name, whole.at, whole.steps) == ("first", 12, [0, 2, 4, 6, 8, 10, 12])
     (named,) = walkers(str(run.folder))
     assert torch.equal(weights(named), weights(whole))
-    early, pair, best = walkers([f"{run.folder}@4", (run.folder, 4), (run.folder, "best")])
+    early, pair, last = walkers([f"{run.folder}@4", (run.folder, 4), (run.folder, "last")])
     assert (early.name, early.at) == ("first@4", 4)
     assert torch.equal(weights(early), weights(pair))
     assert not torch.equal(weights(early), weights(whole))
-    assert best.name == "first@best"
+    assert (last.name, last.at) == ("first", 12)
     assert (whole.lr, walkers(Walker("bare", run.model))[0].lr != 0) == (0.05, True)
 
 
