@@ -77,7 +77,7 @@ def build(command: str | None = None) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"thalweg {__version__}")
     commands = parser.commands()
-    for name in ("train", "sweep", "race", "tune", "resume"):
+    for name in ("train", "sweep", "race", "tune", "find-lr", "resume"):
         _SETTABLE[name].add(commands, with_settings=command in {None, name})
     for each in (
         runs, show, report, landscape, curvature, slice, evaluate, predict, export,
