@@ -12,6 +12,9 @@ from thalweg.plots.intervals import Interval, edges
 from thalweg.plots.text import plain
 from thalweg.plots.theme import MUTED, look, style
 
+LEAST = 0.02
+"""Changes that are less are drawn as if they were so large."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -80,7 +83,8 @@ def start_and_end(places: Sequence[Place], chance: float, title: str = "") -> go
         mean, low, high = edges([place.end for place in own])
         bars = {"array": np.nan_to_num(high - mean), "arrayminus": np.nan_to_num(mean - low)}
         figure.add_scatter(
-            x=np.array([place.start for place in own]), y=mean, mode="markers", name=plain(kind),
+            x=np.maximum([place.start for place in own], LEAST), y=mean, mode="markers",
+            name=plain(kind),
             error_y=bars | {"color": colour, "thickness": 1, "width": 0, "symmetric": False},
             marker={"color": colour, "symbol": marker, "size": 8},
             text=[plain(place.name) for place in own],
@@ -88,7 +92,10 @@ def start_and_end(places: Sequence[Place], chance: float, title: str = "") -> go
         )  # fmt: skip
     figure.add_hline(y=chance, line={"color": MUTED, "width": 1, "dash": "dot"})
     figure.update_layout(hovermode="closest", showlegend=True)
-    figure.update_xaxes(title_text="decades that it changes on its way", zeroline=False)
+    figure.update_xaxes(
+        title_text="decades that it changes on its way", type="log", dtick="D2", tickformat=".3~g",
+        zeroline=False,
+    )  # fmt: skip
     figure.update_yaxes(
         title_text="test accuracy", tickformat=".0%", range=[-0.02, 1.04], zeroline=False
     )

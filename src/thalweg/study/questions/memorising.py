@@ -182,12 +182,18 @@ def _fractions(found: Mapping[str, Arm], facts: Mapping[str, Any]) -> Chapter:
         for met in [each.reached()]
     ]
     axis = "share of random labels"
-    time = metric_against([Line("epochs", x, fit)], axis, "epochs", "How long does it take?")
-    time.update_yaxes(title_text="epochs to no training error", rangemode="tozero")
+    time = metric_against(
+        [Line("epochs", x, fit)], axis, "epochs", "How long do wrong labels take?"
+    )
+    high = max((each.mean for each in fit if each is not None), default=1.0)
+    time.update_yaxes(title_text="epochs to no training error", range=[0, 1.2 * high])
     test = [e.mean("test_accuracy") for e in own]
     train = [e.mean("train_accuracy") for e in own]
     left = metric_against(
-        [Line("test", x, test), Line("train", x, train)], axis, "accuracy", "What is it worth?"
+        [Line("test", x, test), Line("train", x, train)],
+        axis,
+        "accuracy",
+        "What is left on the test set?",
     )
     chance = facts["chance"]
     left.add_hline(y=chance, line={"dash": "dot", "width": 1})
@@ -197,15 +203,11 @@ def _fractions(found: Mapping[str, Arm], facts: Mapping[str, Any]) -> Chapter:
         f"{1 / facts['classes']:.0%} is."
     ]
     caption = "Means with 95 % intervals."
-    return Chapter(
-        "What do a few wrong labels do?",
-        words,
-        [
-            ("how long it takes", titled("time", time, f"{caption} Left out: not all seeds fit.")),
-            ("what it is worth", titled("worth", left, f"{caption} Dotted: the largest class.")),
-        ],
-        height="24rem",
-    )
+    figures = [("what is left", titled("worth", left, f"{caption} Dotted: the largest class."))]
+    if sum(each is not None for each in fit) > 1:
+        caption += " Left out: where not all seeds fit."
+        figures.insert(0, ("how long it takes", titled("time", time, caption)))
+    return Chapter("What do a few wrong labels do?", words, figures, height="24rem")
 
 
 def _regularised(found: Mapping[str, Arm]) -> Chapter:

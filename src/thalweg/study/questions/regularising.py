@@ -30,6 +30,9 @@ PARTS = (0.01, 0.1, 1.0, 10.0)
 
 DECAYS, DROPOUTS, DROPBLOCK, SMOOTHING = (0.1, 1.0), (0.2, 0.5), 0.2, 0.1
 NONE, STOPPED = "none", "early stopping"
+FAR = 0.2
+"""Of the accuracy: what is so much worse than none is left out of the picture."""
+
 VAL = 0.25
 """Validation samples, for early stopping, as a share of those that are trained on."""
 
@@ -161,6 +164,8 @@ def _words(
 
 def _gains(found: Mapping[str, Arm], bought: Mapping[str, Interval]) -> Chapter:
     ranked = sorted(bought, key=lambda name: -bought[name].mean)
+    lost = [name for name in ranked if bought[name].mean < -FAR]
+    ranked = [name for name in ranked if name not in lost]
     in_points = {
         name: Interval(100 * own.mean, 100 * own.half, own.n)
         for name in ranked
@@ -171,6 +176,8 @@ def _gains(found: Mapping[str, Arm], bought: Mapping[str, Interval]) -> Chapter:
         f"Paired with none over the seeds. The intervals hold all at once with {LEVEL:.0%} "
         f"(Bonferroni, {len(bought)} comparisons): one that leaves out zero is beyond doubt."
     )
+    if lost:
+        caption += f" Left out, as it is worse by more than {100 * FAR:g} points: {listed(lost)}."
     height = f"{figure.layout.height / 16:.0f}rem"
     name = titled("bought", figure, caption)
     return Chapter("What does each buy?", figures=[("", name)], height=height)
@@ -206,7 +213,9 @@ def _rule(
         "The bound keeps the penalty from outweighing the loss at one moment. It is a place to "
         "begin from, and no optimum."
     )
-    figure = metric_against(lines, "λ, in multiples of the bound", "accuracy", "How much of it?")
+    figure = metric_against(
+        lines, "λ, in multiples of the bound", "accuracy", "How large may it be?"
+    )
     figure.add_vline(x=1, line={"dash": "dot", "width": 1})
     for split, dash in (("test", "dash"), ("train", "dot")):
         mean = none.mean(f"{split}_accuracy")
@@ -217,7 +226,10 @@ def _rule(
         "the test set (dashed) and on the training samples (dotted)."
     )
     return Chapter(
-        "How much of it?", words, [("", titled("rule", figure, caption))], height="28rem"
+        "How large may a penalty be?",
+        words,
+        [("", titled("rule", figure, caption))],
+        height="28rem",
     )
 
 
@@ -239,7 +251,13 @@ def _courses(found: Mapping[str, Arm], bought: Mapping[str, Interval]) -> Chapte
     if stopped is not None:
         words.append(
             "Without any, the validation loss is least after "
-            f"{stopped.mean:.3g} epochs on average; from there on it rises: early stopping."
+            f"{stopped.mean:.3g} epochs on average"
+            + (
+                "; from there on it rises: early stopping."
+                if stopped.mean < 0.9 * (found[NONE].mean("epochs") or stopped).mean
+                else ", at the end or nearly: it has not begun to overfit, and to stop early "
+                "has nothing to gain."
+            )
         )
     return Chapter("When does it begin to overfit?", words, figures, height="28rem")
 

@@ -25,7 +25,7 @@ from thalweg.study.sweeping import Sweep
 
 INITS = ("he-normal", "glorot-normal", "orthogonal", "lecun-normal", "constant(0.01)", "normal(1)")
 ACTIVATIONS, DEPTHS = ("relu", "tanh", "sigmoid"), (2, 6, 20)
-LOOKED, SAMPLES, LEAST = 3, 256, 1e-30
+LOOKED, SAMPLES, LEAST = 3, 256, 1e-100
 """Seeds and samples that the start is measured with; less than the least is nothing."""
 
 SOUND, BROKEN = 1.0, 3.0
@@ -88,9 +88,9 @@ def _start(spec: Spec, data: Data, seeds: Sequence[int]) -> dict[str, list[float
         found["size"].append(torch.stack([z.detach().square().mean().sqrt() for z in hidden]))
         found["difference"].append(torch.stack([z.detach().var(0).mean().sqrt() for z in hidden]))
         found["gradient"].append(torch.stack([len(x) * g.square().mean().sqrt() for g in grads]))
+    most = 1 / LEAST
     return {
-        name: torch.stack(own).nan_to_num(1e30, 1e30).clamp(LEAST, 1 / LEAST).log().mean(0).exp()
-        .tolist()
+        name: torch.stack(own).nan_to_num(most, most).clamp(LEAST, most).log().mean(0).exp().tolist()
         for name, own in found.items()
     }  # fmt: skip
 
@@ -200,7 +200,7 @@ def _map(found: Mapping[str, Arm]) -> Chapter:
         for arm in [_arm(found, a, d, i)]
     ]  # fmt: skip
     title = "Which of them begin to learn?"
-    figure = heat_map(cells, ("activation, hidden layers", "init"), "test_accuracy", title)
+    figure = heat_map(cells, ("activation, depth", "init"), "test_accuracy", title)
     caption = "Test accuracy in percent, means over the seeds; orange with ×: all diverged."
     height = f"{figure.layout.height / 16:.0f}rem"
     return Chapter(title, figures=[("", titled("learn", figure, caption))], height=height)
