@@ -12,7 +12,6 @@ import pytest
 
 import thalweg
 from thalweg.cli import main, program
-from thalweg.cli.program import build
 from thalweg.errors import DataError
 from thalweg.store import RunFolder
 
@@ -57,7 +56,7 @@ def test_no_command_is_wrong_usage(
         (
             ["trian"],
             "thalweg: got the command 'trian'; expected a command of thalweg. "
-            f"Hint: did you mean train? known: {', '.join(sorted(build('').names))}\n",
+            "Hint: did you mean train?\n",
         ),
         (
             ["train", "--optimzer", "sgd"],
