@@ -80,8 +80,8 @@ def find_lr(
         data: As for `train`. Without a validation split, a tenth of the training samples is one.
         spec: Where the settings start from; the defaults if None.
         loss: As for `train`.
-        seeds: How many seeds, or which; two at least. Each has its own initial weights and its own
-            order of the samples, the same for all rates.
+        seeds: How many seeds, or which; two at least. Each has its own initial weights, unless the
+            model is your own, and its own order of the samples, the same for all rates.
         steps: Updates of a fork. The longer, the closer to the best rate of a whole run; by default
             200, or the length of the run if that is less.
         warm: Updates of the warm start; 20 if None and the schedule begins at less than half of its
