@@ -70,6 +70,22 @@ def test_cohort_measures_members_and_peers_and_many_in_groups():
 
 
 @pytest.mark.slow
+def test_tune_lets_each_side_search():
+    options = ("--nets", "lab-mlp", "--trials", "4", "--repetitions", "1")
+    printed = lines("tune.py", *options, "--peers", "optuna-median", "optuna-halving")
+    searches = [line for line in printed if line["kind"] == "search"]
+    assert [line["side"] for line in searches] == ["thalweg", "optuna-median", "optuna-halving"]
+    for line in searches:
+        values = [value for _, value in line["trace"]]
+        assert values == sorted(set(values))
+        assert line["best"] == values[-1]
+    aims = [line for line in printed if line["kind"] == "aim"]
+    assert [(line["over"], len(line["shares"])) for line in aims] == [
+        ("optuna-median", 1), ("optuna-halving", 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
 def test_landscape_finds_what_a_loop_finds():
     options = ("--nets", "lab-mlp", "--repetitions", "1", "--batches", "64")
     (line,) = (line for line in lines("landscape.py", *options) if line["kind"] == "landscape")
