@@ -124,7 +124,7 @@ def race(arguments: Namespace) -> int:
     from thalweg.cluster import open_executor
     from thalweg.study import begin_race
 
-    with open_executor(arguments.on) as executor:
+    with open_executor(arguments.on, spec.threads) as executor:
         found, events = begin_race(
             spec=spec,
             optimizers=arguments.optimizers,

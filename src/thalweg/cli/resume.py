@@ -79,7 +79,7 @@ def _resume_sweep(path: Path, longer: Mapping[str, Any], arguments: Namespace) -
 
     with open_executor(arguments.on) as executor:
         sweep, events = go_on_sweep(path, executor, **longer)
-        plan = estimate(sweep.series)
+        plan = estimate(sweep.series).shared(executor.workers if executor else 1)
         tell_plan(sweep, plan, arguments)
         return follow_sweep(sweep, events, plan, arguments)
 

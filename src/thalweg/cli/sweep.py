@@ -96,10 +96,12 @@ def sweep(arguments: Namespace) -> int:
     from thalweg.study.scattered import with_threads
     from thalweg.study.sweeping import begin_sweep
 
-    with open_executor(arguments.on) as executor:
+    with open_executor(arguments.on, asked.spec.threads) as executor:
         base = with_threads(asked.spec, executor)
-        series = plan_sweep(base, asked.over, asked.seeds, order=asked.order, memory=memory)
-        plan = estimate(series)
+        series = plan_sweep(
+            base, asked.over, asked.seeds, order=asked.order, memory=memory, executor=executor
+        )
+        plan = estimate(series).shared(executor.workers if executor else 1)
         where: Path | Literal[False] | None = False if arguments.no_record else out
         folder, events = begin_sweep(series, base, executor, out=where, name=name, tags=tags)
         found = Sweep(series, base, folder)

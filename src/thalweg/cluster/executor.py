@@ -96,10 +96,11 @@ class Executor(ABC):
 
     Attributes:
         workers: How many jobs are done at a time.
+        neighbours: How many of them share this machine's memory.
     """
 
     def __init__(self, threads: int) -> None:
-        self.threads, self.workers = threads, 1
+        self.threads, self.workers, self.neighbours = threads, 1, 1
 
     @abstractmethod
     def run(self, work: Work, jobs: Sequence[Any]) -> Iterator[Happening]:

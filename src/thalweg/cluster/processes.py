@@ -64,7 +64,7 @@ class Processes(Executor):
         if count < 1 or threads < 1:
             raise SpecError(f"{count} processes of {threads} threads", "one of one at least")
         super().__init__(threads)
-        self.workers = count
+        self.workers = self.neighbours = count
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._running: list[_Process] = []
         self._works = 0
@@ -164,8 +164,8 @@ class _Process:
 
     def end(self) -> str:
         """End it, and say how it ended."""
-        self.connection.close()
-        self.process.kill()
+        self.process.kill()  # before it hears that nobody listens, and removes the work of all
         code = self.process.wait()
+        self.connection.close()
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return f"process {self.process.pid} ended with {name}"

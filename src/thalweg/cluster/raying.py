@@ -12,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,10 @@ _QUIET = {
     "RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S": "5",  # three times: what listens there may not be Ray
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray's warning asks for
 }
+
+
+Letter = tuple[str, int, int, bytes]
+"""In which run, which job, how much it had told before, and what it tells, pickled."""
 
 
 @dataclass
@@ -85,6 +90,7 @@ class Ray(Executor):
             raise ThalwegError("no Ray", "the package ray", hint) from None
         self.ray = ray
         self._mine = not ray.is_initialized()
+        self._box: Any = None
         if self._mine:
             try:
                 ray.init(
@@ -105,6 +111,10 @@ class Ray(Executor):
             )  # fmt: skip
 
     def close(self) -> None:
+        if self._box is not None:
+            with suppress(Exception):  # the cluster may be gone
+                self.ray.kill(self._box)
+            self._box = None
         if self._mine and self.ray.is_initialized():
             self.ray.shutdown()
 
@@ -128,21 +138,23 @@ class Ray(Executor):
             runtime_env={"env_vars": own} if own else None,
         )
         ledger, flights = Ledger(len(jobs)), dict[Any, _Flight]()
-        mailbox, heard, roomy = self._mailbox(), time.monotonic(), time.monotonic()
+        heard = roomy = time.monotonic()
         try:
             while ledger or flights:
                 while ledger and len(flights) < 2 * self.workers:
                     job = ledger.next()
                     assert job is not None
-                    sent = task.remote([kit], key, dumps(jobs[job]), job, mailbox, self.threads)
+                    sent = task.remote(
+                        [kit], key, dumps(jobs[job]), job, self._mailbox(), self.threads
+                    )
                     flights[sent] = _Flight(job)
                 ready, _ = ray.wait(list(flights), timeout=TICK, fetch_local=False)
                 happened = list[Happening]()
                 if time.monotonic() - heard >= TICK:
                     heard = time.monotonic()
-                    letters, mailbox = self._letters(mailbox)
-                    for job, place, letter in letters:
-                        happened += _told(flights, job, place, letter)
+                    for run, job, place, letter in self._letters():
+                        if run == key:
+                            happened += _told(flights, job, place, letter)
                 for sent in ready:
                     happened += self._landed(sent, flights.pop(sent), ledger)
                 if happened or time.monotonic() - roomy > PATIENCE / 6:
@@ -155,25 +167,32 @@ class Ray(Executor):
         except ConnectionError as error:
             raise _unreachable(None, str(error)) from None
         finally:
-            self._let_go([*flights], mailbox)
+            with suppress(Exception):  # the cluster may be gone
+                for sent in flights:
+                    ray.cancel(sent, force=True)
 
     def _mailbox(self) -> Any:
-        """Start a mailbox, on this node rather than on one that may leave."""
+        """Return the mailbox, which is on this node rather than on one that may leave."""
+        if self._box is not None:
+            return self._box
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = self.ray.get_runtime_context().get_node_id()
         where = NodeAffinitySchedulingStrategy(here, soft=True)
         made = self.ray.remote(Mailbox).options(num_cpus=0, scheduling_strategy=where)
-        return made.remote()
+        self._box = made.remote()
+        return self._box
 
-    def _letters(self, mailbox: Any) -> tuple[list[tuple[int, int, bytes]], Any]:
-        """Return what was told, and the mailbox; another one, if it is gone."""
+    def _letters(self) -> list[Letter]:
+        """Return what was told; there is another mailbox for jobs to come, if it is gone."""
         try:
-            return self.ray.get(mailbox.take.remote(), timeout=REACH), mailbox
+            found: list[Letter] = self.ray.get(self._mailbox().take.remote(), timeout=REACH)
         except self.ray.exceptions.GetTimeoutError:
-            return [], mailbox
+            return []
         except self.ray.exceptions.RayActorError:
-            return [], self._mailbox()
+            self._box = None
+            return []
+        return found
 
     def _landed(self, sent: Any, flight: _Flight, ledger: Ledger) -> list[Happening]:
         """Return what follows from a task that has ended: the rest of what it told, and its end.
@@ -200,33 +219,18 @@ class Ray(Executor):
         rest: list[Happening] = [Told(flight.job, each) for _, each in before[flight.heard :]]
         return [*rest, Done(flight.job, what)]
 
-    def _let_go(self, flights: Sequence[Any], mailbox: Any) -> None:
-        """Give up tasks, and end the mailbox."""
-        try:
-            for sent in flights:
-                self.ray.cancel(sent, force=True)
-            self.ray.kill(mailbox)
-        except Exception:  # the cluster may be gone
-            return
-
 
 class Mailbox:
     """Where jobs tell how they get on, until somebody asks."""
 
     def __init__(self) -> None:
-        self.letters: list[tuple[int, int, bytes]] = []
+        self.letters: list[Letter] = []
 
-    def tell(self, job: int, place: int, letter: bytes) -> None:
-        """Put something in.
+    def tell(self, *letter: Any) -> None:
+        """Put a `Letter` in."""
+        self.letters.append(letter)
 
-        Args:
-            job: Who tells it.
-            place: How much it had told before.
-            letter: What, pickled.
-        """
-        self.letters.append((job, place, letter))
-
-    def take(self) -> list[tuple[int, int, bytes]]:
+    def take(self) -> list[Letter]:
         """Return all that is there, and be empty."""
         letters, self.letters = self.letters, []
         return letters
@@ -269,7 +273,7 @@ def do(
     for answer in answers(_works[key], job):
         told.append(answer)
         if load(answer)[0] == "told":
-            mailbox.tell.remote(number, len(told) - 1, answer)
+            mailbox.tell.remote(key, number, len(told) - 1, answer)
     return versions(), told
 
 

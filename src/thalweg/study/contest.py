@@ -23,10 +23,9 @@ from thalweg.study.alone import update_seconds
 from thalweg.study.contestants import Contestant, contestant
 from thalweg.study.grid import Point, half_decade
 from thalweg.study.recorded import begin_series, go_on_series, read_series
-from thalweg.study.scattered import events_of
+from thalweg.study.scattered import events_of, group_size
 from thalweg.study.series import Series
 from thalweg.study.signals import Interrupted, Stop, stop_on_signals
-from thalweg.study.size import largest_group
 from thalweg.study.standings import (
     Cost,
     Curve,
@@ -247,7 +246,7 @@ class Race:
             return None
         else:
             _obey(stop)
-            largest = largest_group(points, self.own, self.memory)
+            largest = group_size(points, self.own, self.memory, self.executor)
             series = Series(points, own=self.own, largest=largest)
             events = events_of(series, self.executor)
             if path is not None:

@@ -104,7 +104,8 @@ def race(
         >>> found.tuned, len(found.standings()), "adam" in found.verdict
         (True, 2, True)
     """
-    with open_executor(on) as executor:
+    asked = (spec or Spec()).threads if "threads" not in settings else settings["threads"]
+    with open_executor(on, asked) as executor:
         found, events = begin_race(
             model, data, optimizers=optimizers, seeds=seeds, tune=tune, tuning_seeds=tuning_seeds,
             order=order, metric=metric, target=target, spec=spec, loss=loss, metrics=metrics,

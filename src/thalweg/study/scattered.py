@@ -16,6 +16,7 @@ from thalweg.engine.history import CLOCK, Columns
 from thalweg.spec import DataSpec, Spec
 from thalweg.study.grid import Point
 from thalweg.study.series import Result, Series
+from thalweg.study.size import SHARE, free_memory, largest_group
 
 SENT = 2**32
 """Bytes of data that are sent along; what is beyond is loaded by the workers themselves."""
@@ -180,6 +181,31 @@ def with_threads(spec: Spec, executor: Executor | None) -> Spec:
     if executor is None or spec.threads is not None or not executor.threads:
         return spec
     return spec.model_copy(update={"threads": executor.threads})
+
+
+def group_size(
+    points: Sequence[Point],
+    own: Mapping[str, Any],
+    memory: float | None,
+    executor: Executor | None,
+) -> int:
+    """Return how many members a group may have, so that all workers have one and enough memory.
+
+    Args:
+        points: What is to be trained.
+        own: What was given in Python rather than named.
+        memory: Bytes that a group may take; half of what is free, divided among the workers on this
+            machine, if None.
+        executor: Who trains; this process if None.
+
+    Raises:
+        SpecError: There is no memory for one.
+    """
+    if executor is None:
+        return largest_group(points, own, memory)
+    if memory is None:
+        memory = SHARE * free_memory(points[0].spec.device) / executor.neighbours
+    return min(largest_group(points, own, memory), -(-len(points) // executor.workers))
 
 
 def _data(series: Series) -> tuple[dict[DataSpec, Data], dict[str, Any]]:

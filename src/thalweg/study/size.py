@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -117,6 +117,16 @@ class Estimate:
     def seconds(self) -> float:
         """Time to train them all, without evaluations."""
         return sum(self.by_group)
+
+    def shared(self, workers: int) -> Estimate:
+        """Return what it takes where several groups are trained at a time.
+
+        Example:
+            >>> Estimate(8, 4, bytes=100, by_group=(1.0, 1.0, 1.0, 1.0)).shared(2).seconds
+            2.0
+        """
+        at_a_time = min(workers, max(1, self.groups))
+        return replace(self, by_group=tuple(each / at_a_time for each in self.by_group))
 
 
 def estimate(series: Series) -> Estimate:

@@ -24,9 +24,8 @@ from thalweg.study.recorded import (
     read_series,
     results_table,
 )
-from thalweg.study.scattered import events_of, with_threads
+from thalweg.study.scattered import events_of, group_size, with_threads
 from thalweg.study.series import Series
-from thalweg.study.size import largest_group
 from thalweg.study.training import settle
 
 if TYPE_CHECKING:
@@ -285,9 +284,11 @@ def sweep(
         {'lr': 0.01}
     """
     base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
-    with open_executor(on) as executor:
+    with open_executor(on, base.threads) as executor:
         base = with_threads(base, executor)
-        series = plan_sweep(base, over, seeds, order=order, memory=memory, own=own)
+        series = plan_sweep(
+            base, over, seeds, order=order, memory=memory, own=own, executor=executor
+        )
         folder, events = begin_sweep(series, base, executor, out=out, name=name, tags=tags)
         for _ in events:
             pass
@@ -323,6 +324,7 @@ def plan_sweep(
     order: Literal["shared", "own"] = "shared",
     memory: float | None = None,
     own: Mapping[str, Any] | None = None,
+    executor: Executor | None = None,
 ) -> Series:
     """Return the series of a sweep, not begun yet; the arguments are those of `sweep`.
 
@@ -333,6 +335,7 @@ def plan_sweep(
         order: Whether all see the samples in one order.
         memory: Bytes that the members may take at a time.
         own: What was given in Python rather than named.
+        executor: Who is going to train; this process if None.
 
     Raises:
         ThalwegError: A setting does not exist, does not fit, or there is no memory for it.
@@ -344,7 +347,7 @@ def plan_sweep(
     if order not in {"shared", "own"}:
         raise SpecError(f"order={order!r}", "shared or own")
     points, own = grid(base, over, seeds, shared_order=order == "shared"), own or {}
-    return Series(points, own=own, largest=largest_group(points, own, memory))
+    return Series(points, own=own, largest=group_size(points, own, memory, executor))
 
 
 def load_sweep(sweep: str | Path, **own: Any) -> Sweep:
