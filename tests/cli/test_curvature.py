@@ -42,6 +42,13 @@ def test_along_training(told: Told, walked: Path) -> None:
     assert Path(found["folder"]).name == "curvature-at-states"
 
 
+def test_only_the_largest(told: Told, walked: Path) -> None:
+    out, _ = told("curvature", "one", "--what", "largest", "--k", "1", "--subset", "80", "--json")
+    (found,) = json.loads(out)["networks"]
+    assert len(found["eigenvalues"]) == 1
+    assert found["smallest"] is found["trace"] is found["noise"] is None
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -49,6 +56,7 @@ def test_along_training(told: Told, walked: Path) -> None:
         (["--products", "3"], "products=3"),
         (["--lanczos", "x"], "--lanczos x"),
         (["--seed", "x"], "--seed x"),
+        (["--what", "eigenvalues"], "what='eigenvalues'; expected some of largest"),
     ],
 )
 def test_wrong_options_are_one_line(words: list[str], said: str, told: Told, walked: Path) -> None:

@@ -64,6 +64,19 @@ def test_along_training_the_limit_is_that_of_each_step(run):
     assert "sharpness by step" in curvature_page(found)
 
 
+def test_only_what_is_asked_for_is_measured(run, tmp_path):
+    found = measure_curvature(run.folder, out=tmp_path, what=["largest"], subset=80, k=1)
+    (bend,) = found.bends
+    assert found.whole
+    assert bend.smallest is bend.trace is bend.density is bend.box is bend.noise is None
+    assert bend.sharpness == measure_curvature(run.folder, subset=80, k=1).bends[0].sharpness
+    assert load_curvature(tmp_path).options == found.options
+    with pytest.raises(SpecError, match=r"what='larges'; .*did you mean largest"):
+        measure_curvature(run.folder, what=["larges"])
+    with pytest.raises(SpecError, match="nothing to measure"):
+        measure_curvature(run.folder, what=["trace"], products=0)
+
+
 def test_what_is_saved_comes_back_and_is_gone_on_with(run, tmp_path):
     who = [f"{run.folder}@4", run.folder]
     whole = measure_curvature(who, **QUICK)

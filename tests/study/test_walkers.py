@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -78,10 +79,23 @@ def test_members_of_a_sweep_and_of_a_race(tmp_path: Path) -> None:
     assert third.at == 8
     with pytest.raises(SpecError, match="member 7"):
         walkers(f"{found.folder}@7")
+    along = walkers(f"{found.folder}@2@states")
+    assert [(each.name, each.at) for each in along] == [(f"s@2@{step}", step) for step in (0, 4, 8)]
+    assert [each.lr for each in along[1:]] == [0.1, 0.1]
+    assert len(walkers(f"{found.folder}@states")) == 12
     raced = race(
         "mlp", "digits", optimizers="sgd,adam", hidden=(8,), steps=8, tune=False, out=tmp_path / "r"
     )
     assert len(walkers(str(raced.folder))) >= 2
+
+
+def test_what_varies_names_the_members_of_a_sweep_along_one_axis() -> None:
+    options = {"hidden": (8,), "steps": 4, "epochs": None, "out": False}
+    own = sweep("mlp", "digits", over={"lr": [0.01, 0.1]}, **options)
+    assert [each.name for each in walkers(own)] == ["lr 0.01", "lr 0.1"]
+    falling = sweep("mlp", "digits", over={"lr": [0.1]}, schedule="cosine", **options)
+    (one,) = walkers(falling)
+    assert math.isnan(one.lr)  # it changed on the way
 
 
 def test_a_network_of_ones_own_is_measured_on_ones_own_data() -> None:

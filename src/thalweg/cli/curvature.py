@@ -50,7 +50,7 @@ def add(commands: Commands) -> None:
         examples=[
             "thalweg curvature first",
             "thalweg curvature first --checkpoint all --probes 0 --products 0",
-            "thalweg curvature first --checkpoint states --k 1",
+            "thalweg curvature first --checkpoint states --what largest --k 1",
             "thalweg curvature first second --subset all --png",
             "thalweg curvature first --json | jq '.networks[-1].eigenvalues'",
         ],
@@ -61,6 +61,10 @@ def add(commands: Commands) -> None:
         help="last, best, the number of a step; all checkpoints, or all recorded states (last)",
     )  # fmt: skip
     how = parser.add_argument_group("what is measured")
+    how.add_argument(
+        "--what", metavar="WORDS",
+        help="some of largest, smallest, trace, density, sharpness and noise (all)",
+    )  # fmt: skip
     how.add_argument("--k", metavar="N", default="5", help="largest eigenvalues (5)")
     how.add_argument(
         "--products", metavar="N", default="60",
@@ -87,6 +91,8 @@ def curvature(arguments: Namespace) -> int:
         for name, (what, least) in _COUNTS.items()
     }
     options |= {"split": arguments.split, **read_ground(arguments)}
+    if arguments.what is not None:
+        options["what"] = [word.strip() for word in arguments.what.split(",")]
     which = arguments.checkpoint
     runs = arguments.runs if which == "last" else [f"{run}@{which}" for run in arguments.runs]
     folder = arguments.out or folder_for(runs, "curvature")
@@ -125,7 +131,7 @@ def _command(arguments: Namespace) -> str:
     """Return the command as it was typed, as far as the study goes."""
     words = ["thalweg", "curvature", *arguments.runs]
     defaults = {action.dest: action.default for action in arguments.parser._actions}
-    for name in ("checkpoint", *_COUNTS, "split", "subset", "seed"):
+    for name in ("checkpoint", "what", *_COUNTS, "split", "subset", "seed"):
         if (value := getattr(arguments, name)) != defaults[name]:
             words.append(f"--{name}={value}")
     return shlex.join(words)

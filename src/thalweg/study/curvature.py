@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Generator, Tensor
 
-from thalweg.errors import FileError, SpecError
+from thalweg.errors import FileError, SpecError, nearest
 from thalweg.files import make_folder, write_atomically
 from thalweg.landscape import (
     Density,
@@ -50,6 +50,7 @@ class CurvatureOptions:
         box: ε of the box that sharpness is looked for in.
         ball: ρ of the ball.
         seed: Of the subset and of all that is drawn.
+        what: What is measured, of `MEASURES`.
     """
 
     k: int = 5
@@ -62,6 +63,7 @@ class CurvatureOptions:
     box: float = 1e-3
     ball: float = 0.05
     seed: int = 0
+    what: tuple[str, ...] = ("largest", "smallest", "trace", "density", "sharpness", "noise")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +192,7 @@ def load_curvature(folder: str | Path) -> Curvature:
             own["density"] = Density(nodes, weights, *own["density"])
         bends.append(Bend(**own))
     options = CurvatureOptions(**found.facts["options"])
+    options = replace(options, what=tuple(options.what))
     whole, done = found.facts["parts"]
     return Curvature(options, found.facts["samples"], tuple(bends), (whole, done))
 
@@ -262,7 +265,7 @@ def draw_curvature(
             if number * len(measures) + place < curvature.parts[1]:
                 continue
             H = H or hessian(ground)
-            seed = how.seed * len(_MEASURES) + _MEASURES.index(measure)
+            seed = how.seed * len(MEASURES) + list(MEASURES.values()).index(measure)
             generator = Generator().manual_seed(seed)
             bends = list(curvature.bends)
             bends[number] = replace(bends[number], **measure(ground, H, how, generator))
@@ -318,22 +321,23 @@ def _noise(ground: Ground, H: Hessian, how: CurvatureOptions, g: Generator) -> d
 
 Measure = Callable[[Ground, Hessian, CurvatureOptions, Generator], dict[str, Any]]
 
-_MEASURES: tuple[Measure, ...] = (
-    _largest,
-    _smallest,
-    _trace,
-    _density,
-    _sharpness,
-    _noise,
-)
+MEASURES: dict[str, Measure] = {
+    "largest": _largest,
+    "smallest": _smallest,
+    "trace": _trace,
+    "density": _density,
+    "sharpness": _sharpness,
+    "noise": _noise,
+}
+"""What can be measured, in this order: see `Bend`."""
 
 
 def _measures(how: CurvatureOptions) -> list[Measure]:
     """Return what is to be measured, in order."""
-    left_out: list[Measure] = []
-    left_out += [] if how.products else [_trace]
-    left_out += [] if how.probes else [_density]
-    return [measure for measure in _MEASURES if measure not in left_out]
+    wanted = set(how.what)
+    wanted -= set() if how.products else {"trace"}
+    wanted -= set() if how.probes else {"density"}
+    return [measure for name, measure in MEASURES.items() if name in wanted]
 
 
 # ── where ────────────────────────────────────────────────────────────────────────────────────────
@@ -350,8 +354,14 @@ def _options(given: Mapping[str, Any]) -> CurvatureOptions:
         if name not in known:
             raise SpecError(f"{name}=…", f"one of {', '.join(known)}")
     how = CurvatureOptions(**given)
+    how = replace(how, what=tuple(how.what))
     if how.k < 1:
         raise SpecError(f"k={how.k}", "one eigenvalue at least")
+    if unknown := [name for name in how.what if name not in MEASURES]:
+        expected = f"some of {', '.join(MEASURES)}"
+        raise SpecError(f"what={unknown[0]!r}", expected, nearest(unknown[0], MEASURES))
+    if not _measures(how):
+        raise SpecError("nothing to measure", f"some of {', '.join(MEASURES)}")
     return how
 
 

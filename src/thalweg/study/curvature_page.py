@@ -179,7 +179,7 @@ def _readings(bends: Sequence[Bend]) -> list[Readings]:
     """Return the sharpness by step of each run."""
     runs: dict[str, list[Bend]] = {}
     for bend in bends:
-        runs.setdefault(bend.name.partition("@")[0], []).append(bend)
+        runs.setdefault(bend.name.removesuffix(f"@{bend.step}"), []).append(bend)
     found = []
     for name, own in runs.items():
         own = sorted(own, key=lambda bend: bend.step)

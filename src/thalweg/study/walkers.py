@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from thalweg.data import Data, load_data
 from thalweg.engine import Group, Metric, Run
+from thalweg.engine.build import build_rule
 from thalweg.errors import FileError, ModelError, SpecError
 from thalweg.landscape import Ground
 from thalweg.landscape.ground import draw
 from thalweg.nn import Stack
-from thalweg.spec import DataSpec
+from thalweg.plots.text import setting_text
+from thalweg.spec import DataSpec, Spec
 from thalweg.store import RunFolder, locate_run, locate_series
 from thalweg.store.race import locate_race
 from thalweg.study.contest import Race
@@ -119,7 +121,8 @@ def walkers(who: One | Sequence[One]) -> list[Walker]:
             (``"first@120"``, ``"first@best"``) or as a pair of both, or with all of its checkpoints
             (``"first@all"``) or recorded states (``"first@states"``); a sweep or a race, of which
             those members are meant that recorded states, or all if none did, or with a number
-            behind an ``@`` that one; a network.
+            behind an ``@`` that one, and of these, too, ``@states`` are all recorded ones; a
+            network.
 
     Raises:
         SpecError: There are none.
@@ -231,6 +234,10 @@ def _named(name: str | Path) -> Iterator[Walker]:
     whole, which = str(name), ""
     if not Path(whole).exists() and "@" in whole:
         whole, _, which = whole.rpartition("@")
+        if which == "states":
+            for walker in _named(whole):
+                yield from walker.along()
+            return
     series = locate_race(whole)
     series = series / "final" if series is not None else locate_series(whole)
     if series is None:
@@ -272,11 +279,12 @@ def members(series: Series, numbers: Iterable[int], name: str, path: Path | None
     groups = {n: Group([series.points[n].spec], loaded=loaded, **series.own) for n in numbers}
     return [
         Walker(
-            series.called(number, numbers) or f"{name}@{number}",
+            series.called(number, numbers) or _called(series, number) or f"{name}@{number}",
             group.network(series.weights[number]),
             series.states[number].theta,
             series.states[number].steps,
             at=series.results[number].steps,
+            rates=_rates(series.points[number].spec, series.results[number].steps),
             data=group.data[0],
             loss=group.cohort.loss,
             metrics=group.cohort.metrics,
@@ -284,6 +292,19 @@ def members(series: Series, numbers: Iterable[int], name: str, path: Path | None
         )
         for number, group in groups.items()
     ]
+
+
+def _called(series: Series, number: int) -> str:
+    """Return what tells a member of a sweep with one axis and one seed from the others."""
+    alike = [point for point in series.points if point.setting == series.points[number].setting]
+    pairs = list(series.points[number].setting.items())
+    return f"{pairs[0][0]} {setting_text(pairs[0][1])}" if len(pairs) == len(alike) == 1 else ""
+
+
+def _rates(spec: Spec, steps: int) -> list[float]:
+    """Return the learning rate of each step, if it never changed."""
+    lr = build_rule(spec).hyper().get("lr")
+    return [lr] * steps if spec.schedule.name == "constant" and isinstance(lr, float) else []
 
 
 def _of_series(
