@@ -19,8 +19,11 @@ from thalweg.spec import Spec
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
 PAGES += sorted((ROOT / "docs").rglob("*.md"))
+NO_ROOMS = {"cli", "__main__"}  # commands have pages of their own
 ROOMS = sorted(
-    f"thalweg.{info.name}" for info in pkgutil.iter_modules(thalweg.__path__) if info.name != "cli"
+    f"thalweg.{info.name}"
+    for info in pkgutil.iter_modules(thalweg.__path__)
+    if info.name not in NO_ROOMS
 )
 # An automodule directive documents each member that has a docstring, and passes over the others.
 AUTODOC = re.compile(r"^\.\. automodule:: (\S+)$", re.MULTILINE)
