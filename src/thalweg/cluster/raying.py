@@ -31,6 +31,9 @@ from thalweg.errors import SpecError, ThalwegError
 REACH = 3.0
 """Seconds in which a cluster must let itself be reached."""
 
+LOOK = 2.0
+"""Seconds between two looks at which nodes there are."""
+
 PATIENCE = 60.0
 """Seconds that a cluster may be without a node for a job: others may be about to start."""
 
@@ -138,7 +141,8 @@ class Ray(Executor):
             runtime_env={"env_vars": own} if own else None,
         )
         ledger, flights = Ledger(len(jobs)), dict[Any, _Flight]()
-        heard = roomy = time.monotonic()
+        self._room()
+        heard = looked = roomy = time.monotonic()
         try:
             while ledger or flights:
                 while ledger and len(flights) < 2 * self.workers:
@@ -157,10 +161,11 @@ class Ray(Executor):
                             happened += _told(flights, job, place, letter)
                 for sent in ready:
                     happened += self._landed(sent, flights.pop(sent), ledger)
-                if happened or time.monotonic() - roomy > PATIENCE / 6:
+                if time.monotonic() - looked >= LOOK:
+                    looked = time.monotonic()
                     if self._room() >= self.threads:
-                        roomy = time.monotonic()
-                    elif time.monotonic() - roomy > PATIENCE:
+                        roomy = looked
+                    elif looked - roomy >= PATIENCE:
                         hint = "ray status shows what there is"
                         raise ThalwegError("a cluster whose nodes are gone", "one at least", hint)
                 yield from happened or [Waiting()]
