@@ -27,6 +27,7 @@ from thalweg.cli import (
     schedules,
     show,
     slice,
+    study,
     sweep,
     train,
     tune,
@@ -42,8 +43,9 @@ _SETTABLE = {
     "train": train,
     "sweep": sweep,
     "race": race,
-    "find-lr": find_lr,
     "tune": tune,
+    "find-lr": find_lr,
+    "study": study,
     "resume": resume,
     "data": data,
     "model": model,
@@ -69,6 +71,7 @@ def build(command: str | None = None) -> Parser:
             "thalweg sweep digits --over lr=1e-3..1 --seeds 3",
             "thalweg race digits --optimizers sgd,momentum,adam",
             "thalweg find-lr digits --optimizer muon",
+            "thalweg study memorise digits",
             "thalweg tune digits --optimizers sgd,momentum,adam",
             "thalweg runs",
             "thalweg landscape first",
@@ -77,7 +80,7 @@ def build(command: str | None = None) -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"thalweg {__version__}")
     commands = parser.commands()
-    for name in ("train", "sweep", "race", "tune", "find-lr", "resume"):
+    for name in ("train", "sweep", "race", "tune", "find-lr", "study", "resume"):
         _SETTABLE[name].add(commands, with_settings=command in {None, name})
     for each in (
         runs, show, report, landscape, curvature, slice, evaluate, predict, export,

@@ -246,16 +246,20 @@ def follow_sweep(
 
 
 def conclude(sweep: Sweep, *, as_json: bool) -> None:
-    """Print the table of a sweep that is over, and which setting is the best."""
+    """Print the table of a sweep that is over, and which setting is the best; or its answer."""
+    from thalweg.cli.study import print_answer
     from thalweg.cli.telling import tell
+    from thalweg.study import study_of
 
+    if (study := study_of(sweep)) is not None:
+        return print_answer(study, as_json=as_json)
     best = best_setting(sweep)
     if as_json:
         for row in sweep.table():
             tell("row", **row_facts(row))
         folder = None if sweep.folder is None else str(sweep.folder.absolute())
         tell("complete", folder=folder, members=len(sweep.series.points), best=best)
-        return
+        return None
     print_rows(sweep)
     if best is not None and len(sweep.table()) > 1:
         print(f"best by {best['metric']}: {best['text']}")

@@ -16,6 +16,18 @@ from thalweg.study.intervals import Interval, mean_interval, paired_interval
 from thalweg.study.landscape import Landscape, draw_landscape, load_landscape, map_landscape
 from thalweg.study.lr_found import FoundLr, Rate
 from thalweg.study.network import load_network
+from thalweg.study.questions import (
+    Answer,
+    Question,
+    Study,
+    ask,
+    compare_batch_sizes,
+    compare_inits,
+    load_study,
+    memorise,
+    regularise,
+    study_of,
+)
 from thalweg.study.racing import Race, begin_race, go_on_race, load_race, race
 from thalweg.study.resuming import go_on, load_run, resume
 from thalweg.study.search import Range, Tuning, begin_tune, go_on_tune, join_tune, load_tuning, tune
@@ -28,6 +40,7 @@ from thalweg.study.training import begin, train
 from thalweg.study.walkers import Walker, walkers
 
 __all__ = [
+    "Answer",
     "Bend",
     "Curvature",
     "CurvatureOptions",
@@ -38,19 +51,24 @@ __all__ = [
     "Interrupted",
     "Interval",
     "Landscape",
+    "Question",
     "Race",
     "Range",
     "Rate",
     "Row",
     "Slice",
     "Standing",
+    "Study",
     "Sweep",
     "Trace",
     "Tuning",
     "Walker",
+    "ask",
     "begin",
     "begin_race",
     "begin_tune",
+    "compare_batch_sizes",
+    "compare_inits",
     "draw_curvature",
     "draw_landscape",
     "draw_slice",
@@ -69,18 +87,22 @@ __all__ = [
     "load_race",
     "load_run",
     "load_slice",
+    "load_study",
     "load_sweep",
     "load_tuning",
     "map_landscape",
     "mean_interval",
     "measure_curvature",
+    "memorise",
     "paired_interval",
     "plan_sweep",
     "race",
     "read_images",
+    "regularise",
     "resume",
     "search_lr",
     "slice_between",
+    "study_of",
     "sweep",
     "train",
     "tune",

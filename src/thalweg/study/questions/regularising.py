@@ -289,6 +289,7 @@ REGULARISE = Question(
         "batch_size": 50,
         "epochs": 50,
         "evaluate": ("train", "val", "test"),
+        "evaluate_every": "2epochs",
     },
     1000,
     _plan,

@@ -90,9 +90,10 @@ def _start(spec: Spec, data: Data, seeds: Sequence[int]) -> dict[str, list[float
         found["gradient"].append(torch.stack([len(x) * g.square().mean().sqrt() for g in grads]))
     most = 1 / LEAST
     return {
-        name: torch.stack(own).nan_to_num(most, most).clamp(LEAST, most).log().mean(0).exp().tolist()
+        name: means.exp().tolist()
         for name, own in found.items()
-    }  # fmt: skip
+        for means in [torch.stack(own).nan_to_num(most, most).clamp(LEAST, most).log().mean(0)]
+    }
 
 
 def decades(own: Sequence[float]) -> float:
