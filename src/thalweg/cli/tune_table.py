@@ -184,14 +184,14 @@ def values_text(values: Mapping[str, Any]) -> str:
 
     Example:
         >>> values_text({"optimizer": "adam", "adam.lr": 0.0012345, "batch_size": 32})
-        'adam, lr 0.00123, batch_size 32'
+        'adam, lr 0.001235, batch_size 32'
     """
     parts = []
     for name, value in values.items():
         if name == "optimizer":
             parts.append(str(value))
             continue
-        shown = f"{value:.3g}" if isinstance(value, float) else setting_text(value)
+        shown = f"{value:.4g}" if isinstance(value, float) else setting_text(value)
         parts.append(f"{name.removeprefix(str(values.get('optimizer')) + '.')} {shown}")
     return ", ".join(parts)
 
