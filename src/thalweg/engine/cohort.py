@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +24,9 @@ from thalweg.nn.stacked import Stack
 
 CHUNK = 1000
 """Samples that are evaluated at a time."""
+
+WHOLE = nullcontext()
+"""A batch that is here as a whole."""
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}  # None: as the parameters are
 
@@ -234,7 +237,7 @@ class Cohort:
         shard = None if self.ranks is None else self.ranks.shard(x.shape[1])
         if shard is not None:
             x, y = x[:, shard.rows], y[:, shard.rows] if has_own(y) else y[shard.rows]
-        with self.stack.sharded(shard):
+        with WHOLE if shard is None else self.stack.sharded(shard):
             outputs = self.stack.forward(x, train=True)
             losses, g = self.loss.value_and_grad(outputs, y)
             measured = {name: metric(outputs, y) for name, metric in self.metrics.items()}

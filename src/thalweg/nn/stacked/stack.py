@@ -135,8 +135,8 @@ class Stack:
         self._root.backward(g, need_input=False)
 
     @contextmanager
-    def sharded(self, shard: Shard | None) -> Iterator[None]:
-        """Have for a while only some rows of each batch here; None is all."""
+    def sharded(self, shard: Shard) -> Iterator[None]:
+        """Have for a while only some rows of each batch here."""
         self.context.shard = shard
         try:
             yield
