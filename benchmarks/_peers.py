@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from thalweg import Run, Spec, load_recipe
 from thalweg.engine import Evaluated, Event, Group, Step
-from thalweg.study.grid import grid
-from thalweg.study.series import Series
-from thalweg.study.size import SHARE, free_memory, largest_group
+from thalweg.study.sweeps.grid import grid
+from thalweg.study.sweeps.series import Series
+from thalweg.study.sweeps.size import SHARE, free_memory, largest_group
 
 
 class AverageMeter:

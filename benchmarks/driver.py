@@ -26,11 +26,11 @@ from thalweg.cluster.executor import TICK, Ledger
 from thalweg.cluster.packing import dumps, load
 from thalweg.engine import Clock, Evaluated, Group, short_keys
 from thalweg.spec import Spec
-from thalweg.study.gathered import record_scattered
-from thalweg.study.grid import Point, grid
-from thalweg.study.recorded import begin_series
-from thalweg.study.scattered import Outcome, epoch_columns, scatter, state_places
-from thalweg.study.series import Result, Series
+from thalweg.study.sweeps.gathered import record_scattered
+from thalweg.study.sweeps.grid import Point, grid
+from thalweg.study.sweeps.recorded import begin_series
+from thalweg.study.sweeps.scattered import Outcome, epoch_columns, scatter, state_places
+from thalweg.study.sweeps.series import Result, Series
 
 BASE = Spec().override(
     {"data": "digits", "model": "lab-mlp", "epochs": 5, "threads": 1}, short_keys()

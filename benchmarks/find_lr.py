@@ -31,7 +31,7 @@ from _bench import header, say  # noqa: E402
 
 from thalweg import load_data  # noqa: E402
 from thalweg.study import find_lr, sweep  # noqa: E402
-from thalweg.study.finding_lr import FoundLr  # noqa: E402
+from thalweg.study.lr.finding import FoundLr  # noqa: E402
 
 TENTH = {"val": 0.1}
 DIGITS = {"epochs": 20, "batch_size": 64, **TENTH}

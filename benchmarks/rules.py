@@ -27,7 +27,7 @@ from thalweg import Spec, optim  # noqa: E402
 from thalweg.engine import Finished  # noqa: E402
 from thalweg.store.race import is_race  # noqa: E402
 from thalweg.study.intervals import Interval, mean_interval  # noqa: E402
-from thalweg.study.racing import Race, begin_race, go_on_race  # noqa: E402
+from thalweg.study.races.racing import Race, begin_race, go_on_race  # noqa: E402
 
 
 def main() -> None:

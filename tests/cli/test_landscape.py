@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from thalweg.study import landscape_page, load_landscape, train
+from thalweg.study import load_landscape, train
+from thalweg.study.ground import landscape_page
 
 Told = Callable[..., tuple[str, str]]
 QUICK = ("--resolution", "5", "--subset", "100")

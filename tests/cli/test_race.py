@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from thalweg.study import load_race
-from thalweg.study.contest import Race
+from thalweg.study.races.contest import Race
 
 Told = Callable[..., tuple[str, str]]
 

@@ -245,7 +245,7 @@ def test_a_signal_saves_it_and_resume_goes_on(
 
 def _signal_after(monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
     """Send SIGINT to this process after so many updates of what is recorded."""
-    from thalweg.study import recorded
+    from thalweg.study.sweeps import recorded
 
     original = recorded._GroupWriter.__call__
     made = 0

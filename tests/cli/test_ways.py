@@ -69,7 +69,7 @@ def test_a_recipe_is_run_and_mapped(told: Told, runs: Path) -> None:
 @pytest.mark.usefixtures("recipe")
 def test_a_recipe_that_was_interrupted_is_gone_on_with(told: Told, runs: Path) -> None:
     from thalweg.study import plan_sweep
-    from thalweg.study.recorded import begin_series
+    from thalweg.study.sweeps.recorded import begin_series
 
     asked = SweepRecipe.from_toml(RECIPE)
     series = plan_sweep(asked.spec, asked.over)

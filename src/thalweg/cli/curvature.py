@@ -97,7 +97,7 @@ def curvature(arguments: Namespace) -> int:
     runs = arguments.runs if which == "last" else [f"{run}@{which}" for run in arguments.runs]
     folder = arguments.out or folder_for(runs, "curvature")
     from thalweg.study import draw_curvature
-    from thalweg.study.curvature_page import (
+    from thalweg.study.ground.curvature_page import (
         curvature_figures,
         curvature_page,
         curvature_sheets,

@@ -113,7 +113,11 @@ def landscape(arguments: Namespace) -> int:
     folder = arguments.out or folder_for(arguments.runs, word)
     from thalweg.cluster import open_executor
     from thalweg.study import draw_landscape, walkers
-    from thalweg.study.landscape_page import landscape_figures, landscape_page, landscape_sheets
+    from thalweg.study.ground.landscape_page import (
+        landscape_figures,
+        landscape_page,
+        landscape_sheets,
+    )
 
     found = walkers(arguments.runs)
     _check_metric(arguments.metric, [*(found[-1].metrics or {})])
@@ -222,7 +226,7 @@ def _command(arguments: Namespace) -> str:
 
 
 def _line(land: Landscape, metric: str) -> str:
-    from thalweg.study.landscape_page import extremes
+    from thalweg.study.ground.landscape_page import extremes
 
     low, high = (shown(metric, value) for value in extremes(land, metric))
     here = shown(metric, land.surface.reference[metric])
@@ -237,7 +241,7 @@ def _line(land: Landscape, metric: str) -> str:
 
 def _facts(land: Landscape, metric: str, folder: Path, pictures: list[Path]) -> dict[str, Any]:
     """Return what a machine is told."""
-    from thalweg.study.landscape_page import extremes
+    from thalweg.study.ground.landscape_page import extremes
 
     own, surface = land.surface.directions, land.surface
     low, high = extremes(land, metric)

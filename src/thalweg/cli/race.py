@@ -151,7 +151,7 @@ def _refuse_own(arguments: Namespace) -> None:
         SpecError: One was given.
     """
     from thalweg.cli.settings import settings
-    from thalweg.study.contestants import own_settings
+    from thalweg.study.races.contestants import own_settings
 
     keys = own_settings(text.partition("=")[0].strip() for text in arguments.settings)
     given = [each for each in settings() if each.key in vars(arguments)]

@@ -12,7 +12,7 @@ from thalweg.cli.text import duration, metric, number, place, plural, typed
 
 if TYPE_CHECKING:
     from thalweg.study import Interval, Race, Standing
-    from thalweg.study.standings import Cost
+    from thalweg.study.races.standings import Cost
 
 TITLES: dict[Cost, str] = {
     "epochs": "at equal epochs",
@@ -211,7 +211,7 @@ def _to_target(race: Race, epochs: Standing, seconds: Standing) -> str:
 
 
 def _budget(race: Race, cost: Cost) -> str:
-    from thalweg.study.standings import equal_budget
+    from thalweg.study.races.standings import equal_budget
 
     budget = equal_budget(race.traces(), cost)
     if cost == "epochs":
@@ -223,7 +223,7 @@ def _budget(race: Race, cost: Cost) -> str:
 
 def _ladder(race: Race, name: str) -> Iterator[str]:
     """Yield the cells of a contestant's tuning."""
-    from thalweg.study.grid import half_decade
+    from thalweg.study.sweeps.grid import half_decade
 
     ladder = race.ladders[name]
     yield name

@@ -22,7 +22,7 @@ from thalweg.errors import FileError
 
 if TYPE_CHECKING:
     from thalweg.study import Race
-    from thalweg.study.series import Series
+    from thalweg.study.sweeps.series import Series
 
 Report = Callable[[str, "Series", Event], None]
 

@@ -77,7 +77,7 @@ def slice_command(arguments: Namespace) -> int:
     options = _options(arguments)
     folder = arguments.out or Path("slice")
     from thalweg.study import draw_slice
-    from thalweg.study.slice_page import slice_figures, slice_page, slice_sheet
+    from thalweg.study.ground.slice_page import slice_figures, slice_page, slice_sheet
 
     command = ("The same again:", _command(arguments))
     how = Following["Slice"](

@@ -86,7 +86,7 @@ def study(arguments: Namespace) -> int:
     from thalweg.cluster import open_executor
     from thalweg.study import estimate
     from thalweg.study.questions import begin_study, find_question, plan_study
-    from thalweg.study.scattered import with_threads
+    from thalweg.study.sweeps.scattered import with_threads
 
     seeds = whole("--seeds", arguments.seeds, "a number of seeds, two at least", 2)
     memory = _memory(arguments.memory)

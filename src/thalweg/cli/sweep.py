@@ -93,8 +93,8 @@ def sweep(arguments: Namespace) -> int:
     from thalweg.cli.sweeping import follow_sweep, tell_plan
     from thalweg.cluster import open_executor
     from thalweg.study import Sweep, estimate, plan_sweep
-    from thalweg.study.scattered import with_threads
-    from thalweg.study.sweeping import begin_sweep
+    from thalweg.study.sweeps.scattered import with_threads
+    from thalweg.study.sweeps.sweeping import begin_sweep
 
     with open_executor(arguments.on, asked.spec.threads) as executor:
         base = with_threads(asked.spec, executor)

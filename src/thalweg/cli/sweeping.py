@@ -95,7 +95,7 @@ class Tally:
 
     def best(self) -> str:
         """Return who is best so far, and how good; nothing if nobody was evaluated."""
-        from thalweg.study.sweeping import sign_of
+        from thalweg.study.sweeps.sweeping import sign_of
 
         name = leading(list(dict.fromkeys(n for own in self.last.values() for n in own)))
         if name is None:

@@ -15,7 +15,7 @@ from thalweg.errors import SpecError
 
 if TYPE_CHECKING:
     from thalweg.study import Landscape, Sweep
-    from thalweg.study.ways import Part
+    from thalweg.study.ground.ways import Part
 
 RESOLUTION = 25
 """Nodes along each direction, where many planes are mapped."""
@@ -73,8 +73,8 @@ def ways(arguments: Namespace, options: dict[str, Any]) -> int:
         if code:
             return code
         home = who.folder / FOLDER
-    from thalweg.study.landscape_page import landscape_figures, landscape_page
-    from thalweg.study.ways import plan_ways
+    from thalweg.study.ground.landscape_page import landscape_figures, landscape_page
+    from thalweg.study.ground.ways import plan_ways
 
     if arguments.resolution == arguments.parser.get_default("resolution"):
         options = {**options, "resolution": RESOLUTION}
@@ -152,8 +152,8 @@ def _run_recipe(arguments: Namespace) -> tuple[Sweep, int]:
     from thalweg.store import is_series
     from thalweg.store.find import runs_root
     from thalweg.study import Sweep, estimate, go_on_sweep, load_sweep, plan_sweep
-    from thalweg.study.contest import plain
-    from thalweg.study.recorded import begin_series
+    from thalweg.study.races.contest import plain
+    from thalweg.study.sweeps.recorded import begin_series
 
     asked = load_sweep_recipe(arguments.recipe)
     if not asked.spec.record_states:
@@ -202,7 +202,7 @@ def _stage(land: Landscape) -> Any:
 def _print(found: Sequence[tuple[str, Landscape]]) -> None:
     """Print a table of the planes, and one of the ways on the last."""
     from thalweg.plots.report.chapters import Sheet
-    from thalweg.study.landscape_page import landscape_sheets
+    from thalweg.study.ground.landscape_page import landscape_sheets
 
     head = ("plane of", "explained", "a random walk", "not seen", "at most", "lowest on the grid")
     rows = []

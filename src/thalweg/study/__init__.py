@@ -1,6 +1,7 @@
 """Questions asked of runs, one file each."""
 
-from thalweg.study.curvature import (
+from thalweg.study.evaluating import Evaluation, evaluate
+from thalweg.study.ground.curvature import (
     Bend,
     Curvature,
     CurvatureOptions,
@@ -8,13 +9,13 @@ from thalweg.study.curvature import (
     load_curvature,
     measure_curvature,
 )
-from thalweg.study.evaluating import Evaluation, evaluate
-from thalweg.study.finding_lr import find_lr, search_lr
-from thalweg.study.grid import half_decades
+from thalweg.study.ground.landscape import Landscape, draw_landscape, load_landscape, map_landscape
+from thalweg.study.ground.slicing import Slice, draw_slice, load_slice, slice_between
+from thalweg.study.ground.walkers import Walker, walkers
 from thalweg.study.inputs import read_images
 from thalweg.study.intervals import Interval, mean_interval, paired_interval
-from thalweg.study.landscape import Landscape, draw_landscape, load_landscape, map_landscape
-from thalweg.study.lr_found import FoundLr, Rate
+from thalweg.study.lr.finding import find_lr, search_lr
+from thalweg.study.lr.found import FoundLr, Rate
 from thalweg.study.network import load_network
 from thalweg.study.questions import (
     Answer,
@@ -28,16 +29,15 @@ from thalweg.study.questions import (
     regularise,
     study_of,
 )
-from thalweg.study.racing import Race, begin_race, go_on_race, load_race, race
+from thalweg.study.races.racing import Race, begin_race, go_on_race, load_race, race
+from thalweg.study.races.standings import Curve, Standing, Trace
 from thalweg.study.resuming import go_on, load_run, resume
 from thalweg.study.search import Range, Tuning, begin_tune, go_on_tune, join_tune, load_tuning, tune
 from thalweg.study.signals import Interrupted
-from thalweg.study.size import Estimate, estimate
-from thalweg.study.slicing import Slice, draw_slice, load_slice, slice_between
-from thalweg.study.standings import Curve, Standing, Trace
-from thalweg.study.sweeping import Row, Sweep, go_on_sweep, load_sweep, plan_sweep, sweep
+from thalweg.study.sweeps.grid import half_decades
+from thalweg.study.sweeps.size import Estimate, estimate
+from thalweg.study.sweeps.sweeping import Row, Sweep, go_on_sweep, load_sweep, plan_sweep, sweep
 from thalweg.study.training import begin, train
-from thalweg.study.walkers import Walker, walkers
 
 __all__ = [
     "Answer",

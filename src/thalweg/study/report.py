@@ -30,17 +30,17 @@ from thalweg.store import SeriesFolder, find_run, is_series, locate_series
 from thalweg.store.info import DataFacts
 from thalweg.store.race import locate_race
 from thalweg.store.tune import locate_tune
-from thalweg.study.contest import Race
-from thalweg.study.grid import Point
+from thalweg.study.ground.landscape_page import plane_of, ways_of
+from thalweg.study.ground.race_ground import race_ground
 from thalweg.study.intervals import Interval, mean_interval
-from thalweg.study.landscape_page import plane_of, ways_of
 from thalweg.study.questions import study_of
-from thalweg.study.race_ground import race_ground
-from thalweg.study.racing import load_race
-from thalweg.study.recorded import read_series
+from thalweg.study.races.contest import Race
+from thalweg.study.races.racing import load_race
+from thalweg.study.races.standings import COSTS
 from thalweg.study.search.page import page_of
-from thalweg.study.standings import COSTS
-from thalweg.study.sweeping import Row, Sweep, course
+from thalweg.study.sweeps.grid import Point
+from thalweg.study.sweeps.recorded import read_series
+from thalweg.study.sweeps.sweeping import Row, Sweep, course
 
 COST_NAMES = {"epochs": "epochs", "gradients": "gradient evaluations", "seconds": "seconds"}
 """What the costs of a race are called."""

@@ -29,10 +29,10 @@ from thalweg.store import (
 )
 from thalweg.store.race import locate_race
 from thalweg.store.tune import locate_tune
-from thalweg.study.racing import Race, go_on_race
+from thalweg.study.races.racing import Race, go_on_race
 from thalweg.study.record import columns_of
 from thalweg.study.search import Tuning, go_on_tune
-from thalweg.study.sweeping import Sweep, go_on_sweep
+from thalweg.study.sweeps.sweeping import Sweep, go_on_sweep
 from thalweg.study.training import attend, check_logs, fingerprint, record
 
 LONGER = ("epochs", "steps", "max_seconds", "until", "patience", "monitor")

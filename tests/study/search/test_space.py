@@ -11,7 +11,7 @@ from thalweg.engine import short_keys
 from thalweg.engine.build import build_rule
 from thalweg.errors import SpecError
 from thalweg.spec import Spec
-from thalweg.study.contestants import rules
+from thalweg.study.races.contestants import rules
 from thalweg.study.search import Axis, Choice, Range, Space, build_space
 from thalweg.study.search.recipe import TuneRecipe
 from thalweg.study.search.space import to_domain

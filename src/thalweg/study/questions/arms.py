@@ -11,8 +11,8 @@ from thalweg.plots.bands import Band
 from thalweg.plots.intervals import told
 from thalweg.spec import Spec
 from thalweg.study.intervals import LEVEL, Interval, mean_interval, paired_interval
-from thalweg.study.series import Result, Series
-from thalweg.study.sweeping import course
+from thalweg.study.sweeps.series import Result, Series
+from thalweg.study.sweeps.sweeping import course
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,16 @@ from thalweg.plots.report.chapters import Chapter, chapters_page
 from thalweg.plots.report.words import duration
 from thalweg.spec import Spec
 from thalweg.store import SeriesFolder
-from thalweg.study.grid import Point
 from thalweg.study.questions.batching import BATCH_SIZE
 from thalweg.study.questions.memorising import MEMORISE
 from thalweg.study.questions.question import Answer, Question
 from thalweg.study.questions.regularising import REGULARISE
 from thalweg.study.questions.starting import INIT
-from thalweg.study.scattered import with_threads
-from thalweg.study.series import Series
-from thalweg.study.size import largest_group
-from thalweg.study.sweeping import Sweep, begin_sweep, load_sweep
+from thalweg.study.sweeps.grid import Point
+from thalweg.study.sweeps.scattered import with_threads
+from thalweg.study.sweeps.series import Series
+from thalweg.study.sweeps.size import largest_group
+from thalweg.study.sweeps.sweeping import Sweep, begin_sweep, load_sweep
 from thalweg.study.training import settle
 
 QUESTIONS: dict[str, Question] = {

@@ -26,7 +26,7 @@ from thalweg.spec import Spec
 from thalweg.study.intervals import mean_interval
 from thalweg.study.questions.arms import Arm, arms, difference, number, points, share, sign
 from thalweg.study.questions.question import Answer, Plan, Question, titled
-from thalweg.study.sweeping import Sweep
+from thalweg.study.sweeps.sweeping import Sweep
 
 LEAST, FACTOR = 8, 4
 """The smallest batch, and how many times as large the next one is."""

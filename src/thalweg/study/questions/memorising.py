@@ -25,7 +25,7 @@ from thalweg.study.questions.arms import (
 )
 from thalweg.study.questions.cover import Tried, cover_share, rank, shorten, try_labels
 from thalweg.study.questions.question import Answer, Plan, Question, takes, titled
-from thalweg.study.sweeping import Sweep
+from thalweg.study.sweeps.sweeping import Sweep
 
 TRUE, RANDOM, PERMUTED = "true labels", "random labels", "permuted labels"
 ONE_ORDER, OWN_ORDER, GAUSSIAN = "pixels in one other order", "each shuffled", "Gaussian pixels"

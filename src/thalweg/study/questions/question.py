@@ -11,7 +11,7 @@ from thalweg.engine import short_keys
 from thalweg.nn import find_model
 from thalweg.plots.report.chapters import Chapter
 from thalweg.spec import Spec
-from thalweg.study.sweeping import Sweep
+from thalweg.study.sweeps.sweeping import Sweep
 
 
 @dataclass(frozen=True)

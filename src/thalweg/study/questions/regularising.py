@@ -20,7 +20,7 @@ from thalweg.spec import Spec
 from thalweg.study.intervals import LEVEL, Interval
 from thalweg.study.questions.arms import Arm, arms, difference, points, share, sign
 from thalweg.study.questions.question import Answer, Plan, Question, takes, titled
-from thalweg.study.sweeping import Sweep
+from thalweg.study.sweeps.sweeping import Sweep
 
 AFTER = 3
 """Epochs after which the loss has a bound."""

@@ -21,7 +21,7 @@ from thalweg.plots.report.words import listed
 from thalweg.spec import Spec
 from thalweg.study.questions.arms import Arm, arms, difference, share, sign
 from thalweg.study.questions.question import Answer, Plan, Question, takes, titled
-from thalweg.study.sweeping import Sweep
+from thalweg.study.sweeps.sweeping import Sweep
 
 INITS = ("he-normal", "glorot-normal", "orthogonal", "lecun-normal", "constant(0.01)", "normal(1)")
 ACTIVATIONS, DEPTHS = ("relu", "tanh", "sigmoid"), (2, 6, 20)

@@ -10,12 +10,12 @@ from typing import Any
 from thalweg.engine import Group, short_keys
 from thalweg.engine.stop import Condition
 from thalweg.spec import Spec
-from thalweg.study.grid import Point
 from thalweg.study.intervals import Interval, mean_interval
+from thalweg.study.races.standings import Standing, Trace, standings, verdict
 from thalweg.study.search.ledger import Trial
 from thalweg.study.search.space import Space
-from thalweg.study.series import Series
-from thalweg.study.standings import Standing, Trace, standings, verdict
+from thalweg.study.sweeps.grid import Point
+from thalweg.study.sweeps.series import Series
 
 
 @dataclass(frozen=True)

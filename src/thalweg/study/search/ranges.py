@@ -10,7 +10,7 @@ from thalweg.engine import short_keys
 from thalweg.errors import SpecError, nearest
 from thalweg.optim.options import Interval, Option
 from thalweg.spec import Spec
-from thalweg.study.contestants import Contestant, Name, contestant, everyone
+from thalweg.study.races.contestants import Contestant, Name, contestant, everyone
 from thalweg.study.search.space import Axis, Choice, Domain, Range, Space, path_of, to_domain
 
 RATE = 100.0

@@ -26,7 +26,7 @@ from thalweg.store.tune import (
     read_tune,
     write_tune,
 )
-from thalweg.study.contestants import Name, own_settings
+from thalweg.study.races.contestants import Name, own_settings
 from thalweg.study.search.ranges import build_space
 from thalweg.study.search.rungs import Rungs
 from thalweg.study.search.samplers import check_sampler

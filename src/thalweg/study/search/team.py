@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from thalweg.errors import SpecError
-from thalweg.study.size import SHARE, free_memory
+from thalweg.study.sweeps.size import SHARE, free_memory
 
 PROGRAM = "import sys; from thalweg.cli import main; sys.exit(main())"
 """What another process runs."""

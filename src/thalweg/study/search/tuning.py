@@ -21,9 +21,8 @@ from thalweg.spec import Spec
 from thalweg.store import is_series
 from thalweg.store.lock import locked
 from thalweg.store.tune import TuneInfo, read_tune, write_tune
-from thalweg.study.contest import UNFINISHED, plain
 from thalweg.study.intervals import Interval
-from thalweg.study.recorded import begin_series, go_on_series, read_series
+from thalweg.study.races.contest import UNFINISHED, plain
 from thalweg.study.search.finals import (
     Finalist,
     final_points,
@@ -40,9 +39,10 @@ from thalweg.study.search.space import Space
 from thalweg.study.search.storage import LOCKS, close_storage, find_study, open_storage
 from thalweg.study.search.team import Team
 from thalweg.study.search.worker import Progress, Worker
-from thalweg.study.series import Series
 from thalweg.study.signals import Interrupted, Stop, stop_on_signals
-from thalweg.study.size import largest_group
+from thalweg.study.sweeps.recorded import begin_series, go_on_series, read_series
+from thalweg.study.sweeps.series import Series
+from thalweg.study.sweeps.size import largest_group
 from thalweg.study.training import fingerprint
 
 if TYPE_CHECKING:

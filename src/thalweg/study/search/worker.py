@@ -11,14 +11,14 @@ from typing import Any
 from thalweg.engine import Event, short_keys
 from thalweg.engine.stop import Judge, lower_is_better
 from thalweg.spec import Spec
-from thalweg.study.grid import Point
 from thalweg.study.search.ledger import Ledger, State, Trial, Wave
 from thalweg.study.search.room import END, Party, Room
 from thalweg.study.search.rungs import best
 from thalweg.study.search.samplers import BLIND
 from thalweg.study.search.space import Space
 from thalweg.study.signals import Interrupted, Stop
-from thalweg.study.size import largest_group
+from thalweg.study.sweeps.grid import Point
+from thalweg.study.sweeps.size import largest_group
 
 PARTS = 4
 """A sampler that learns is asked for so many groups, at least."""

@@ -1,0 +1,1 @@
+"""The ground under runs: landscapes, slices, curvature, and who goes over it."""

@@ -1,0 +1,1 @@
+"""Races: contestants tuned alike, run on fresh seeds, compared in pairs."""
