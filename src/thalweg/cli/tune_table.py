@@ -183,7 +183,7 @@ def values_text(values: Mapping[str, Any]) -> str:
     """Return the values of a trial in short.
 
     Example:
-        >>> values_text({"optimizer": "adam", "adam.lr": 0.0012345, "batch_size": 32})
+        >>> values_text({"optimizer": "adam", "adam.lr": 0.00123456, "batch_size": 32})
         'adam, lr 0.001235, batch_size 32'
     """
     parts = []

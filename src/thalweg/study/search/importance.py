@@ -86,11 +86,10 @@ def _fanova(
             )
         )
     evaluator = FanovaImportanceEvaluator(seed=0)
-    return dict(
-        optuna.importance.get_param_importances(
-            study, evaluator=evaluator, params=[axis.name for axis in axes]
-        )
+    found = optuna.importance.get_param_importances(
+        study, evaluator=evaluator, params=[axis.name for axis in axes]
     )
+    return {name: float(share) for name, share in found.items()}
 
 
 def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:
