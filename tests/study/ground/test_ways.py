@@ -73,7 +73,7 @@ def test_sweeps_and_races_are_who_is_in_them(found: Sweep, tmp_path: Path) -> No
     for who in (found, load_sweep(found.folder), found.folder, str(found.folder)):
         assert [each.name for each in walkers(who)] == names
     unrecorded = sweep(**SMALL, over={"lr": [0.1, 0.2]}, record_states=3, out=False)
-    assert [each.name for each in walkers(unrecorded)] == ["sweep 0@0", "sweep 0@1"]
+    assert [each.name for each in walkers(unrecorded)] == ["lr 0.1", "lr 0.2"]
     seeds = sweep(**SMALL, over=[{"name": "a", "lr": 0.1}], seeds=2, record_states=3, out=False)
     assert [each.name for each in walkers(seeds)] == ["a, seed 0", "a, seed 1"]
     with pytest.raises(SpecError, match=r"member 7; expected one of 3"):
@@ -82,7 +82,7 @@ def test_sweeps_and_races_are_who_is_in_them(found: Sweep, tmp_path: Path) -> No
 
 def test_ways_that_cannot_be_mapped(found: Sweep) -> None:
     bare = sweep(**SMALL, over={"lr": [0.1, 0.2]}, out=False)
-    with pytest.raises(SpecError, match=r"sweep 0@0 with 0 recorded states.* --record-states 1"):
+    with pytest.raises(SpecError, match=r"lr 0.1 with 0 recorded states.* --record-states 1"):
         plan_ways(bare)
     with pytest.raises(SpecError, match="two of them at least from 13 on"):
         plan_ways(found, start_from=13)
