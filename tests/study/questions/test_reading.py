@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from thalweg.data import load_data
 from thalweg.spec import Spec
 from thalweg.study.questions.arms import Arm, difference, sign
 from thalweg.study.questions.batching import _noise as noise_chapter
+from thalweg.study.questions.batching import _quality as quality_chapter
 from thalweg.study.questions.batching import _words as batch_words
 from thalweg.study.questions.batching import (
     best_by_size,
@@ -18,13 +20,13 @@ from thalweg.study.questions.batching import (
     fit_critical,
     geometric,
 )
-from thalweg.study.questions.memorising import CORRUPTIONS, RANDOM, TRUE
+from thalweg.study.questions.memorising import CORRUPTIONS, MEMORISE, RANDOM, TRUE
 from thalweg.study.questions.memorising import _can as can
 from thalweg.study.questions.memorising import _fractions as fractions
 from thalweg.study.questions.memorising import _linear as linear
 from thalweg.study.questions.memorising import _regularised as regularised
 from thalweg.study.questions.memorising import _words as memorise_words
-from thalweg.study.questions.regularising import NONE, _bought, _gains, _stopped
+from thalweg.study.questions.regularising import NONE, REGULARISE, _bought, _gains, _stopped
 from thalweg.study.questions.regularising import _words as regularise_words
 from thalweg.study.questions.starting import _learns as learns
 from thalweg.study.sweeps.series import Result
@@ -100,6 +102,19 @@ def test_what_prevents_memorising_is_said_only_where_it_would_happen() -> None:
     assert "On true labels, test results are worse with weight decay." in words
     found[RANDOM] = held
     assert regularised(found).words[0].endswith("not fitted in time either: cannot tell.")
+
+
+def test_what_is_compared_depends_on_data_and_model() -> None:
+    flat = MEMORISE.plan(Spec(data={"source": "circle"}), load_data("circle"), [0])
+    assert flat.facts["tried"] == {}  # the plane has no twenty directions
+    own = Spec(model={"name": "one-fc"})
+    names = [each["name"] for each in MEMORISE.plan(own, load_data("digits"), [0]).settings]
+    assert not any(name.endswith("linear") for name in names)
+    small = {"val": 100, "subset": 60}
+    base = Spec(model={"name": "mlp", "hidden": (4,), "norm": "batch"}, data=small)
+    settings = REGULARISE.plan(base, load_data("digits", **small), [0]).settings
+    assert "batch norm" not in [each["name"] for each in settings]
+    assert not any("data.val" in each for each in settings)
 
 
 def test_a_single_time_makes_no_picture() -> None:
@@ -185,6 +200,11 @@ def test_small_batches_may_be_better_beyond_doubt() -> None:
     first, quality = batch_words(best_by_size(found), {}, {}, {"target": "x"})
     assert "batches of 32; 8 takes 1.5 times (1.5 to 1.5) as long." in first
     assert "with batches of 8 is better than with 32 (+5.00 ± 0.00 points)" in quality
+
+
+def test_without_accuracy_there_is_no_picture_of_it() -> None:
+    bare = {"a": Arm("a", Spec(), {0: Result(0, "until", {}, 1, 1.0, 1, 1.0)}, {})}
+    assert quality_chapter(bare, {}, {}) is None
 
 
 def test_noise_that_is_not_told_from_nothing_makes_no_picture() -> None:

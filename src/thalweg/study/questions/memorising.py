@@ -24,7 +24,7 @@ from thalweg.study.questions.arms import (
     sign,
 )
 from thalweg.study.questions.cover import Tried, cover_share, rank, shorten, try_labels
-from thalweg.study.questions.question import Answer, Plan, Question, takes, titled
+from thalweg.study.questions.question import Answer, Plan, Question, titled
 from thalweg.study.sweeps.sweeping import Sweep
 
 TRUE, RANDOM, PERMUTED = "true labels", "random labels", "permuted labels"
@@ -57,7 +57,7 @@ def _plan(base: Spec, data: Data, seeds: Sequence[int]) -> Plan:
     if data.task != "classification":
         raise SpecError(f"{data.name}, a regression", "classes, whose labels can be random")
     settings = [{"name": name, **own} for name, own in CORRUPTIONS.items()]
-    for title, own in _regularisers(base).items():
+    for title, own in REGULARISERS.items():
         settings += [
             {"name": f"{name}, {title}", **CORRUPTIONS[name], **own} for name in REGULARISED
         ]
@@ -90,15 +90,12 @@ def _loading(spec: Spec) -> dict[str, Any]:
     return {key: getattr(spec.data, key) for key in type(spec.data).model_fields}
 
 
-def _regularisers(base: Spec) -> dict[str, dict[str, Any]]:
-    """Return what might keep a network from memorising, by name."""
-    found: dict[str, dict[str, Any]] = {"weight decay": {"l2": L2}}
-    if takes(base, "dropout"):
-        found |= {
-            "dropout": {"dropout": DROPOUT},
-            "weight decay and dropout": {"l2": L2, "dropout": DROPOUT},
-        }
-    return found
+REGULARISERS: dict[str, dict[str, Any]] = {
+    "weight decay": {"l2": L2},
+    "dropout": {"dropout": DROPOUT},
+    "weight decay and dropout": {"l2": L2, "dropout": DROPOUT},
+}
+"""What might keep a network from memorising, by name."""
 
 
 def _read(sweep: Sweep, facts: Mapping[str, Any]) -> Answer:

@@ -41,10 +41,9 @@ def _plan(base: Spec, data: Data, seeds: Sequence[int]) -> Plan:
     """Train a few epochs without any, and return what is tried in place of none."""
     if data.task != "classification":
         raise SpecError(f"{data.name}, a regression", "classes")
-    val = base.data.val
-    if val is None and data.val is None:
-        val = max(1, round(VAL * len(data.train)))
-    settled: dict[str, Any] = {} if val is None else {"data.val": val}
+    settled: dict[str, Any] = {}
+    if data.val is None:
+        settled["data.val"] = max(1, round(VAL * len(data.train)))
     pilot = base.override({**settled, "epochs": AFTER, "evaluate": ["train"], "until": None})
     k, half, absolute = _bound(pilot, seeds)
     facts = {"after": AFTER, "bound": k, "half": half, "absolute": absolute,
@@ -58,13 +57,12 @@ def _plan(base: Spec, data: Data, seeds: Sequence[int]) -> Plan:
         {"name": f"decoupled decay {each:g}", "wrap": around, "decoupled_decay": each}
         for each in DECAYS
     ]
-    if takes(base, "dropout"):
-        settings += [{"name": f"dropout {each:g}", "dropout": each} for each in DROPOUTS]
+    settings += [{"name": f"dropout {each:g}", "dropout": each} for each in DROPOUTS]
     if takes(base, "dropblock"):
         settings.append({"name": f"DropBlock {DROPBLOCK:g}", "dropblock": DROPBLOCK})
     smooth = {"loss": {"name": "label-smoothing", "smoothing": SMOOTHING}}
     settings.append({"name": f"label smoothing {SMOOTHING:g}", **smooth})
-    if takes(base, "norm") and "norm" not in base.model.options:
+    if "norm" not in base.model.options:
         settings.append({"name": "batch norm", "norm": "batch"})
     return Plan([{**settled, **setting} for setting in settings], facts)
 
