@@ -252,19 +252,23 @@ def draw_curvature(
     how = _options(options)
     found = walkers(runs)
     measures = _measures(how)
-    grounds = [_ground(found, each, how, data, loss) for each in found]
-    blank = tuple(_blank(each, ground) for each, ground in zip(found, grounds, strict=True))
+
+    def under(walker: Walker) -> Ground:  # one at a time: each has samples of its own
+        return _ground(found, walker, how, data, loss)
+
+    blank = tuple(_blank(each, under(each)) for each in found)
     whole = len(found) * len(measures)
-    curvature = Curvature(how, len(grounds[0].samples), blank, (whole, 0))
+    curvature = Curvature(how, len(under(found[0]).samples), blank, (whole, 0))
     if out is not None and (Path(out) / FILE).exists() and not again:
         curvature = _gone_on(curvature, load_curvature(out), Path(out) / FILE)
     yield curvature
-    for number, ground in enumerate(grounds):
-        H: Hessian | None = None
-        for place, measure in enumerate(measures):
-            if number * len(measures) + place < curvature.parts[1]:
-                continue
-            H = H or hessian(ground)
+    for number, walker in enumerate(found):
+        left = measures[max(0, curvature.parts[1] - number * len(measures)) :]
+        if not left:
+            continue
+        ground = under(walker)
+        H = hessian(ground)
+        for measure in left:
             seed = how.seed * len(MEASURES) + list(MEASURES.values()).index(measure)
             generator = Generator().manual_seed(seed)
             bends = list(curvature.bends)
