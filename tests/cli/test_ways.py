@@ -123,8 +123,8 @@ def test_a_sweep_and_a_race_have_a_plane_that_all_share(
     assert not (runs / "s/landscape/s-0").exists()
     monkeypatch.setattr(ways, "write_pictures", lambda figures, folder: drawn.append(folder) or [])
     out, _ = told("landscape", "s", "--each", "--png", "--out", "there", *QUICK)
-    assert {path.name for path in Path("there").iterdir()} == {"s-0", "s-1", "all"}
-    assert drawn == [Path("there/s-0"), Path("there/s-1"), Path("there/all")]
+    assert {path.name for path in Path("there").iterdir()} == {"lr-0.01", "lr-0.1", "all"}
+    assert drawn == [Path("there/lr-0.01"), Path("there/lr-0.1"), Path("there/all")]
     out, _ = told("landscape", "race", *QUICK)
     assert "page: runs/race/landscape/all/landscape.html" in out
     out, _ = told("landscape", "bare", "--out", "line", *QUICK)  # the line between the two
