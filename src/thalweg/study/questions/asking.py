@@ -282,7 +282,7 @@ def memorise(model: str | None = None, data: str | Path | None = None, **options
         Interrupted: Ctrl-C or SIGTERM came; it is saved.
 
     Example:
-        >>> small = {"hidden": (64,), "subset": 100, "epochs": 60, "seeds": 2}
+        >>> small = {"hidden": (64,), "subset": 100, "lr": 0.01, "epochs": 80, "seeds": 2}
         >>> found = memorise("mlp", "digits", **small, out=False)
         >>> found.answer.words[0][:50]
         'Yes: with labels drawn at random it learns all 100'
