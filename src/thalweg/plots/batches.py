@@ -101,7 +101,7 @@ def batch_costs(
         tickvals=sorted({size for cost in costs for size in cost.sizes}), tickformat=",",
     )  # fmt: skip
     figure.update_yaxes(
-        title_text=plain(what), type="log", dtick=1, tickformat=",.3~g", zeroline=False
+        title_text=plain(what), type="log", dtick=1, tickformat=",.6~g", zeroline=False
     )
     return figure
 
@@ -149,7 +149,7 @@ def noise_course(
     figure.update_layout(hovermode="closest", showlegend=True)
     figure.update_xaxes(title_text="step", rangemode="tozero", zeroline=False)
     figure.update_yaxes(
-        title_text="noise scale, in samples", type="log", dtick="D2", tickformat=",.3~g",
+        title_text="noise scale, in samples", type="log", dtick="D2", tickformat=",.6~g",
         zeroline=False,
     )  # fmt: skip
     return figure

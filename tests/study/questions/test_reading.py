@@ -132,6 +132,10 @@ def test_without_a_control_there_is_no_chapter_of_it() -> None:
     chapter = linear(memorised(), FACTS | {"tried": tried})
     assert chapter is not None
     assert not chapter.tables
+    assert chapter.words[0].startswith("A hyperplane has 30 numbers")
+    many = linear(memorised(), FACTS | {"tried": tried, "samples": 30})
+    assert many is not None
+    assert many.words[0].startswith("The 30 samples are linearly independent")
     assert "at 1 of 2 points" in chapter.words[1]
 
 
@@ -177,13 +181,13 @@ def test_batches_in_words() -> None:
     steps = {size: [50 * (1 + 200 / size), 52 * (1 + 220 / size)] for size in (8, 32, 128)}
     best = best_by_size(by_size(steps))
     fits = critical_sizes(best)
-    for end, verdict in ((210.0, "within that interval"), (9e9, "lies between the two")):
+    for end, verdict in ((210.0, "within that interval"), (9e9, "size lies between")):
         noise = {0: [(0, 10.0, 1.0), (9, end, 1.0)]}
         *_, scale, quality = batch_words(best, fits, noise, facts)
         assert verdict in scale
         assert "cannot tell" in quality
     *_, scale, _ = batch_words(best, fits, {0: [(0, 1e9, 1.0), (9, 9e9, 1.0)]}, facts)
-    assert "not in that interval" in scale
+    assert "not in that interval, but off by a factor of" in scale
     assert len(list(batch_words(best, fits, {0: [(0, inf, inf)]}, facts))) == 3
     alone = best_by_size(by_size({8: [9.0, 8.0]}))
     assert len(list(batch_words(alone, {}, {}, facts))) == 1

@@ -255,9 +255,10 @@ def _words(
         if isfinite(end):
             inside = low <= end <= high
             between = start <= mean <= end or end <= mean <= start
-            verdict = "within that interval" if inside else "not in that interval"
-            if not inside and between:
-                verdict = "and the critical size lies between the two"
+            off = max(mean / end, end / mean)
+            verdict = f"not in that interval, but off by a factor of {off:.2g}"
+            if inside or between:
+                verdict = "within that interval" if inside else "the critical size lies between"
             yield (
                 f"The gradient noise scale, which needs no sweep, is {_count(start)} samples at "
                 f"the start and {_count(end)} when the target is met, {verdict}."

@@ -288,7 +288,10 @@ def _linear(found: Mapping[str, Arm], facts: Mapping[str, Any]) -> Chapter | Non
         return None
     numbers = facts["numbers"][TRUE]
     words.append(
-        f"A hyperplane has {numbers:,} numbers that count for these images. It tells any two "
+        f"The {n:,} samples are linearly independent, with the threshold: whatever their labels, a "
+        "linear classifier can fit them, though training may take long."
+        if numbers >= n
+        else f"A hyperplane has {numbers:,} numbers that count for these images. It tells any two "
         f"classes apart up to {numbers:,} samples; of labels in two classes drawn at random, half "
         f"can be told apart at {2 * numbers:,}, and nearly none soon after (Cover 1965). With "
         f"{classes} classes every two of them must be told apart: that fails for sure from about "
