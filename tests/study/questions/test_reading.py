@@ -63,7 +63,7 @@ def memorised(**changed: Arm) -> dict[str, Arm]:
 def test_it_memorises_when_every_seed_does() -> None:
     first, second, third = memorise_words(memorised(), FACTS)
     assert first.startswith("Yes: with labels drawn at random it learns all 100 training samples")
-    assert "worth 10.00 ± 2.48 % on the test set, what guessing is worth (10.0%)" in second
+    assert "worth 10.00 ± 2.48 % on the test set, what guessing is worth (10.0 %)" in second
     assert third == "To fit random labels takes 4 ± 0 times as many epochs as true ones."
 
 
@@ -100,6 +100,9 @@ def test_what_prevents_memorising_is_said_only_where_it_would_happen() -> None:
     words = regularised(found).words
     assert words[0] == "Random labels are fitted in spite of weight decay."
     assert "On true labels, test results are worse with weight decay." in words
+    some = arm("", [0.1] * 3, reason=["until", "complete", "until"])
+    found |= {f"{TRUE}, both": found[TRUE], f"{RANDOM}, both": some}
+    assert "With both not all seeds have them all right in time." in regularised(found).words
     found[RANDOM] = held
     assert regularised(found).words[0].endswith("not fitted in time either: cannot tell.")
 
