@@ -35,6 +35,7 @@ def test_where_it_goes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert folder_for(["s"], "a") == Path("a")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
 def test_pictures_as_png(told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     pytest.importorskip("kaleido")

@@ -133,6 +133,7 @@ def kill(pid: int, path: Path, chance: random.Random) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_twenty_kills_cost_nothing(nursery, whole, tmp_path, results):
     chance, expected = random.Random(0), results(whole, page=True)
     kills, torn, moments, runs = 0, 0, list[str](), 0

@@ -65,7 +65,7 @@ def report_of(
         >>> from thalweg.study import sweep
         >>> found = sweep(data="digits", over={"lr": [0.01, 0.1]}, hidden=(8,), steps=20)
         >>> folder, page = report_of(found.folder)
-        >>> folder == found.folder, "<h1>sweep</h1>" in page
+        >>> folder == found.folder, f"<h1>{folder.name}</h1>" in page
         (True, True)
     """
     if (race := locate_race(name)) is not None:

@@ -237,6 +237,7 @@ def _over(key: str, values: list[Any]) -> str:
     return f"{key}={','.join(map(str, values))}"
 
 
+@pytest.mark.slow
 def test_a_few_kills_cost_nothing(tmp_path: Path) -> None:
     assert kills(0, 0, tmp_path / "whole") == 0
     assert kills(4, 1, tmp_path / "killed") >= 2

@@ -132,6 +132,7 @@ def test_threads_are_those_of_the_workers(two):
     assert found.base.threads == found.series.points[0].spec.threads == 1
 
 
+@pytest.mark.slow
 def test_data_that_do_not_go_along_are_loaded_there(two, monkeypatch):
     monkeypatch.setattr(module, "SENT", 100)
     over = {"subset": [60, 120], "lr": [0.1, 0.2]}
