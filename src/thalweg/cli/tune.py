@@ -191,7 +191,7 @@ def read_search(arguments: Namespace) -> tuple[Spec, dict[str, Any]]:
     spec = read_settings(arguments, spec)
     for key in NUMBERS:
         if (text := getattr(arguments, key)) is not None:
-            options[key] = whole(f"--{key}", text, "a whole number", 1)
+            options[key] = whole(f"--{key}", text, "a whole number, 1 at least", 1)
     for key in ("optimizers", "schedules", "sampler", "pruner", "metric"):
         if (text := getattr(arguments, key)) is not None:
             options[key] = text
