@@ -213,9 +213,7 @@ class Group:
                 )
             ],
             data=data,
-            modules=[
-                _network(spec, own, self._model) for spec, own in zip(specs, data, strict=True)
-            ],
+            modules=_networks(specs, data, self._model),
             rules=rules,
             regularisation=[
                 Regularisation(spec.l1, spec.l2, spec.clip_value, spec.clip_norm) for spec in specs
@@ -411,6 +409,20 @@ def _shared(new: Data, old: Data) -> Data:
 def order_seed(spec: Spec) -> int:
     """Return the seed of the data order."""
     return spec.seed if spec.order_seed is None else spec.order_seed
+
+
+def _networks(
+    specs: Sequence[Spec], data: Sequence[Data], own: nn.Module | None
+) -> list[nn.Module]:
+    """Return the network that each spec begins with; those that begin alike share one."""
+    made: dict[tuple[int, str], nn.Module] = {}
+    found = []
+    for spec, samples in zip(specs, data, strict=True):
+        key = spec.seed, spec.model.model_dump_json()
+        if key not in made:
+            made[key] = _network(spec, samples, own)
+        found.append(made[key])
+    return found
 
 
 def _network(spec: Spec, data: Data, own: nn.Module | None) -> nn.Module:

@@ -83,7 +83,8 @@ def materialize(make: Callable[[], M], name: str, generator: torch.Generator) ->
     """
     with torch.device("meta"):
         module = make()
-    module.to_empty(device=generator.device)
+    home = generator.device  # as `to_empty`, which loads a symbolic algebra for it
+    module._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device=home))
     initialize(module, name, generator)
     return module
 

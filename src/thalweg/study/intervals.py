@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, sqrt
 from statistics import fmean, stdev
 
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from thalweg.errors import SpecError
 
@@ -66,7 +66,7 @@ def mean_interval(values: Sequence[float], level: float = LEVEL) -> Interval:
         raise SpecError("no value", "at least one")
     if n == 1:
         return Interval(float(values[0]), inf, 1)
-    half = float(student.ppf((1 + level) / 2, n - 1)) * stdev(values) / sqrt(n)
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * stdev(values) / sqrt(n)
     return Interval(fmean(values), half, n)
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Generator, Tensor, nn
 
 from thalweg import nn as networks
@@ -155,6 +154,8 @@ def fit_critical(sizes: Sequence[float], steps: Sequence[float]) -> tuple[float,
         >>> [round(each, 3) for each in fit_critical([8, 64, 512], [1350, 256.25, 119.53125])]
         [100.0, 100.0]
     """
+    from scipy.optimize import minimize_scalar
+
     x, y = np.log(np.array(sizes, dtype=float)), np.log(np.array(steps, dtype=float))
 
     def rest(c: float) -> Any:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import linprog
-from scipy.stats import binom, binomtest
 from torch import Generator, Tensor
 
 from thalweg.errors import DataError
@@ -41,6 +39,8 @@ class Tried:
     @property
     def ends(self) -> tuple[float, float]:
         """The ends of its 95 % interval (Wilson 1927)."""
+        from scipy.stats import binomtest
+
         found = binomtest(self.separable, self.draws).proportion_ci(method="wilson")
         return float(found.low), float(found.high)
 
@@ -68,6 +68,8 @@ def cover_share(n: int, features: int) -> float:
         >>> cover_share(785, 784), round(cover_share(1570, 784), 9)
         (1.0, 0.5)
     """
+    from scipy.stats import binom
+
     return float(binom.cdf(features, n - 1, 0.5))
 
 
@@ -90,6 +92,8 @@ def separable(x: Tensor, y: Tensor) -> bool:
         >>> separable(corners, torch.tensor([False, True, True, False]))
         False
     """
+    from scipy.optimize import linprog
+
     s = torch.where(y, 1.0, -1.0).double().unsqueeze(1)
     rows = (-s * torch.cat([x.double(), torch.ones_like(s)], 1)).numpy()
     n, free = rows.shape

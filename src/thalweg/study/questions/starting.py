@@ -7,7 +7,6 @@ from math import isfinite, log10
 from typing import Any
 
 import torch
-from scipy.stats import spearmanr
 from torch import Generator, Tensor, nn
 
 from thalweg import nn as networks
@@ -176,6 +175,8 @@ def _words(found: Mapping[str, Arm], facts: Mapping[str, Any]) -> Iterator[str]:
         "layer is one unit."
     )
     accuracy = [_level(found[name]) for name in bend if name not in equal]
+    from scipy.stats import spearmanr
+
     rho, p = spearmanr([bend[name] for name in bend if name not in equal], accuracy)
     if isfinite(rho):
         yield (

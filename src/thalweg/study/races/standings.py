@@ -9,7 +9,7 @@ from math import inf, isfinite, nan, sqrt
 from statistics import fmean, stdev
 from typing import Literal
 
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from thalweg.engine.stop import Condition, lower_is_better
 from thalweg.study.intervals import LEVEL, Interval, mean_interval, paired_interval
@@ -158,7 +158,7 @@ def paired_p(a: Sequence[float], b: Sequence[float]) -> float:
     spread = stdev(gaps) / sqrt(n)
     if spread <= 1e-9 * abs(mean):
         return float(2.0 ** (1 - n))
-    return float(2 * student.sf(abs(mean) / spread, n - 1))
+    return float(2 * stdtr(n - 1, -abs(mean) / spread))
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any, Literal
 
 import optuna
@@ -71,6 +71,42 @@ class Wave:
         return [trial for trial in self.trials if trial.state == "running"]
 
 
+class Draft:
+    """A copy of a study in memory, in which trials are proposed: each is written down at one go.
+
+    A sampler asks for all trials before each number that it proposes. A database is slower to
+    answer than most networks are to train for a while.
+
+    Args:
+        study: The study.
+        trials: All its trials.
+    """
+
+    def __init__(self, study: optuna.Study, trials: Sequence[FrozenTrial]) -> None:
+        self._real, self._id = study._storage, study._study_id
+        self._copy = optuna.create_study(sampler=study.sampler, direction=study.direction)
+        self._known = self._real.get_study_system_attrs(self._id)
+        for name, value in self._known.items():
+            self._copy._storage.set_study_system_attr(self._copy._study_id, name, value)
+        for each in trials:
+            self._copy._storage.create_new_trial(self._copy._study_id, template_trial=each)
+
+    def ask(self, space: Space, wave: int) -> Trial:
+        """Propose a trial, and write it down as one of a wave."""
+        trial = self._copy.ask()
+        values = space.suggest(trial)
+        trial.set_user_attr("wave", wave)
+        whole = self._copy._storage.get_trial(trial._trial_id)
+        made = self._real.create_new_trial(self._id, template_trial=whole)
+        number = self._real.get_trial_number_from_id(made)
+        told = self._copy._storage.get_study_system_attrs(self._copy._study_id)
+        for name, value in told.items():  # what a sampler remembers of a study
+            if self._known.get(name) != value:
+                self._real.set_study_system_attr(self._id, name, value)
+                self._known[name] = value
+        return Trial(number, values, wave, "running")
+
+
 class Ledger:
     """What a study knows; any number of workers may write to one at once.
 
@@ -100,7 +136,7 @@ class Ledger:
     ) -> None:
         self.study, self.space, self.rungs, self.total = study, space, rungs, total
         self.locks, self._mine = locks, set[int]()
-        self._ids: dict[int, int] = {}
+        self._ids, self._last = dict[int, int](), dict[int, float]()
         study.sampler = Sampler(sampler, seed)
 
     def trials(self) -> list[Trial]:
@@ -137,13 +173,17 @@ class Ledger:
             number = 1 + max((each.user_attrs["wave"] for each in counted), default=-1)
             self.locks.take(_lock(number))
             self._mine.add(number)
-            asked = []
-            for _ in range(min(left, self.rungs.size(number, members))):
-                trial = self.study.ask()
-                values = self.space.suggest(trial)
-                trial.set_user_attr("wave", number)  # last: a trial that has it is whole
-                asked.append(Trial(trial.number, values, number, "running"))
-            return Wave(number, asked)
+            size = min(left, self.rungs.size(number, members))
+            waiting = any(each.state == TrialState.WAITING for each in found)
+            one = self._waited if waiting else Draft(self.study, found).ask
+            return Wave(number, [one(self.space, number) for _ in range(size)])
+
+    def _waited(self, space: Space, wave: int) -> Trial:
+        """Take a trial that was written down before, as those of a grid are."""
+        trial = self.study.ask()
+        values = space.suggest(trial)
+        trial.set_user_attr("wave", wave)  # last: a trial that has it is whole
+        return Trial(trial.number, values, wave, "running")
 
     def _forget(self, trial: FrozenTrial) -> None:
         """Give up a trial whose worker died before it was whole."""
@@ -178,6 +218,7 @@ class Ledger:
         """Write down how good a trial is after so many updates."""
         with answering():
             self._storage.set_trial_intermediate_value(self._id(number), step, value)
+        self._last[number] = value
 
     def tell(self, number: int, state: State, value: float | None, **facts: Any) -> None:
         """Write down what became of a trial.
@@ -192,13 +233,12 @@ class Ledger:
             FileError: Another worker told it, or the database does not answer.
         """
         self._note(number, end=facts)
+        end = TrialState.COMPLETE if state == "complete" else TrialState.PRUNED
+        last = self._last.get(number) if value is None else value
         with answering():
             try:
-                if state == "complete":
-                    self.study.tell(number, value)
-                else:
-                    self.study.tell(number, state=TrialState.PRUNED)
-            except ValueError:
+                self._storage.set_trial_state_values(self._id(number), end, _values(last))
+            except optuna.exceptions.UpdateFinishedTrialError:
                 got = f"trial {number}, which another worker has told"
                 raise FileError(got, "a connection that does not break") from None
 
@@ -217,6 +257,11 @@ class Ledger:
             for each in self._storage.get_all_trials(study, deepcopy=False):
                 self._ids[each.number] = each._trial_id
         return self._ids[number]
+
+
+def _values(last: float | None) -> list[float] | None:
+    """Return what Optuna keeps as the values of a trial: none, if it came to no number."""
+    return None if last is None or isnan(last) else [last]
 
 
 def _lock(wave: int) -> str:

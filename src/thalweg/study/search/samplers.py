@@ -11,7 +11,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from thalweg.errors import SpecError, nearest
 
@@ -116,16 +116,6 @@ class Sampler(BaseSampler):
     ) -> Any:
         """Propose a value by itself."""
         return self._inner.sample_independent(study, trial, param_name, param_distribution)
-
-    def after_trial(
-        self,
-        study: optuna.Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
-    ) -> None:
-        """Let the sampler know what came of a trial."""
-        self._inner.after_trial(study, trial, state, values)
 
 
 def _mix(seed: int, number: int) -> int:
