@@ -14,11 +14,11 @@ demo: $(VENV)/core.stamp
 
 ## test: set up, then lint, types, layers, the test suite with its doctests, and the coverage gate
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal --cov --cov-report=term
 
 ## test-slow: the long tests, which reproduce published numbers on full data sets
 test-slow: $(VENV)/dev.stamp
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist worksteal -m slow
 
 ## lint: style, docstrings, format, types and the direction of imports
 lint: $(VENV)/dev.stamp

@@ -79,6 +79,7 @@ RATES: dict[str, tuple[float, ...]] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("shared", [True, False], ids=["one order", "orders of their own"])
 @pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 def test_a_member_that_diverges_is_left_where_it_is_alone(
@@ -177,6 +178,7 @@ def as_it_stopped(one: Spec, steps: int) -> dict[str, torch.Tensor]:
     return dict(run.model.state_dict())
 
 
+@pytest.mark.no_cover
 @given(st.data())
 @FEW
 def test_pruned_in_any_order(draws: st.DataObject) -> None:
@@ -245,6 +247,7 @@ def enter_at(
             change(round(event.clock.epoch))
 
 
+@pytest.mark.no_cover
 @given(st.data())
 @FEW
 def test_members_that_come_and_go(draws: st.DataObject) -> None:

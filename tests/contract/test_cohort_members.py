@@ -54,6 +54,7 @@ def _one_thread():
 # ── nets, rules, numbers of members ──────────────────────────────────────────────────────────
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("shared", SHARED, ids=ORDERS.get)
 @pytest.mark.parametrize("net", NETS)
 def test_two_hundred_steps_of_every_net(net: str, shared: bool) -> None:
@@ -62,6 +63,7 @@ def test_two_hundred_steps_of_every_net(net: str, shared: bool) -> None:
     assert {member.reason for member in group.progress.everyone} == {"complete"}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("K", [1, 2, 64])
 @pytest.mark.parametrize("net", NETS)
 def test_every_number_of_members(net: str, K: int) -> None:
@@ -69,6 +71,7 @@ def test_every_number_of_members(net: str, K: int) -> None:
     check(told, {0, K // 2, K - 1}, data=data(net))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("net", ["lab-mlp", "deep-bn of odd widths"])
 @pytest.mark.parametrize("rule", EACH)
 def test_every_rule(rule: str, net: str) -> None:

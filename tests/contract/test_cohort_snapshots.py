@@ -146,6 +146,7 @@ def check_every_event(
         assert_same_tensors(dict(last.arrays), dict(end.arrays))
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("specs", SPECS.values(), ids=SPECS)
 def test_every_event_of_a_group(specs: list[Spec], tmp_path: Path) -> None:
     check_every_event(specs, len(specs), lambda group, event: None, tmp_path)
@@ -204,6 +205,7 @@ def refused(specs: list[Spec], snapshot: Snapshot, match: str = "a snapshot") ->
     assert before.facts["updates"] == 0
 
 
+@pytest.mark.no_cover
 def test_arrays_that_are_damaged() -> None:
     specs, snapshot = halfway()
     bring_back(specs, snapshot)

@@ -52,6 +52,7 @@ def lowest(name: str, ground: Ground, steps: int) -> float:
     return float(values.min() / ground(start)[0][0])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("ground", [bowl, rosenbrock])
 @pytest.mark.parametrize("name", [name for name in optim.rules() if name not in optim.wrappers()])
 def test_reaches_the_bottom(name: str, ground: Ground) -> None:
