@@ -94,7 +94,7 @@ def _add_space(parser: Parser) -> None:
         "optimizer.NAME.KEY is that of one optimizer; repeatable",
     )  # fmt: skip
     what.add_argument(
-        "--schedules", metavar="A,B,C", help="schedules of the learning rate, step by step"
+        "--schedules", metavar="A,B,C", help="schedules of the learning rate, step by step, or all"
     )
     what.add_argument(
         "--split", metavar="TRAIN,VAL,TEST",

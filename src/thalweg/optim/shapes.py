@@ -13,6 +13,9 @@ from thalweg.errors import SpecError
 from thalweg.optim.options import COUNT, NON_NEGATIVE, POSITIVE, UNIT, option
 from thalweg.optim.registry import claim
 
+EXAMPLE = 60
+"""The length of the run that a shape's example is made for."""
+
 
 class Shape(ABC):
     """The course of a schedule; its fields are its options.
@@ -35,6 +38,20 @@ class Shape(ABC):
             n: Epochs or steps done since the schedule began, from 0 to ``total`` - 1.
             total: Epochs or steps that the schedule runs for.
         """
+
+    @classmethod
+    def suiting(cls, total: int) -> dict[str, Any]:
+        """Return values, which suit a run of ``total``, for the options that have no default.
+
+        They are the example's, whose times, the whole numbers, are stretched along with its run.
+        """
+
+        def stretched(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(stretched, value))
+            return max(1, round(value * total / EXAMPLE)) if isinstance(value, int) else value
+
+        return {name: stretched(value) for name, value in cls.example.items()}
 
     def check(self) -> None:  # noqa: B027 - most shapes have nothing to add
         """Raise SpecError if options that are right alone do not go together."""
@@ -110,6 +127,11 @@ class Exponential(Shape):
     example: ClassVar[Mapping[str, Any]] = {"gamma": 0.95}
 
     gamma: float = option(float, MISSING, "factor of each change", POSITIVE)
+
+    @classmethod
+    def suiting(cls, total: int) -> dict[str, Any]:
+        """Return a γ with which it comes as far as the example's does."""
+        return {"gamma": cls.example["gamma"] ** (EXAMPLE / total)}
 
     def factor(self, n: int, total: int) -> float:
         """Return γⁿ."""

@@ -7,6 +7,7 @@ from typing import Any
 import optuna
 import pytest
 
+from thalweg import optim
 from thalweg.engine import short_keys
 from thalweg.engine.build import build_rule
 from thalweg.errors import SpecError
@@ -106,6 +107,26 @@ def test_everything_in_the_registry_can_be_searched() -> None:
         build_rule(spec)
         seen.add(values["optimizer"])
     assert seen == set(rules())
+
+
+def test_every_schedule_can_be_searched_and_suits_the_length_of_the_run() -> None:
+    space, base = build_space(Spec(steps=600), "sgd", schedules="cosine,all", updates=600)
+    (axis,) = (axis for axis in space.axes if axis.name == "schedule")
+    assert isinstance(axis.domain, Choice)
+    named = list(axis.domain.labels)
+    assert named[0] == "cosine"
+    assert len(set(named)) == len(named)
+    assert set(named) == optim.schedules().keys() - {"plateau"}
+    specs = {name: space.spec(base, {"sgd.lr": 0.1, "schedule": name}) for name in named}
+    assert specs["multistep"].schedule.options == {"milestones": (300, 450)}
+    assert specs["step"].schedule.options == {"step_size": 200}
+    gamma = specs["exponential"].schedule.options["gamma"]
+    assert gamma**600 == pytest.approx(0.95**60)
+    for name, spec in specs.items():
+        course = optim.build_schedule(name, total=600, **spec.schedule.options)
+        assert all(course.factor(t) >= 0 for t in range(600))
+    with pytest.raises(SpecError, match=r"schedule 'cosin'.*cosine"):
+        build_space(Spec(), "sgd", schedules="cosin")
 
 
 def test_keys_of_ones_own_take_the_place_of_ranges() -> None:

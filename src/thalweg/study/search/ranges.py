@@ -10,7 +10,7 @@ from thalweg.engine import short_keys
 from thalweg.errors import SpecError, nearest
 from thalweg.optim.options import Interval, Option
 from thalweg.spec import Spec
-from thalweg.study.races.contestants import Contestant, Name, contestant, everyone
+from thalweg.study.races.contestants import ALL, Contestant, Name, contestant, everyone
 from thalweg.study.search.space import Axis, Choice, Domain, Range, Space, path_of, to_domain
 
 RATE = 100.0
@@ -30,6 +30,7 @@ def build_space(
     optimizers: str | Sequence[Name] | None = None,
     over: Mapping[str, Any] | None = None,
     schedules: str | Sequence[str] | None = None,
+    updates: int | None = None,
 ) -> tuple[Space, Spec]:
     """Return what a search may choose, and the spec that it starts from.
 
@@ -43,7 +44,10 @@ def build_space(
             ``base``, if nothing at all is to be chosen.
         over: Ranges and choices by key; see `to_domain`. A mapping may have ``when``: labels by
             other keys.
-        schedules: Names of schedules, of which one is chosen, step by step.
+        schedules: Names of schedules, of which one is chosen, step by step; ``all`` stands for
+            every registered one that does not react to what is measured.
+        updates: The length of a run, which the times of schedules without a default are to suit: a
+            step's are a third of it.
 
     Raises:
         SpecError: A key, a value or a name does not exist, or does not fit.
@@ -85,12 +89,10 @@ def build_space(
                 if key not in taken
             ]
     if schedules:
-        wanted = schedules.split(",") if isinstance(schedules, str) else list(schedules)
-        for name in wanted:
-            if name not in optim.schedules():
-                raise SpecError(f"the schedule {name!r}", "one", nearest(name, optim.schedules()))
+        wanted = _schedules(schedules)
         step: dict[str, dict[str, Any]] = {
-            name: {SCHEDULE: {"name": name, "per": "step"}} for name in wanted
+            name: {SCHEDULE: {"name": name, "per": "step", **_suiting(name, updates)}}
+            for name in wanted
         }
         axes.append(Axis(SCHEDULE, SCHEDULE, Choice(tuple(wanted)), changes=step))
     for key, given in rest.items():
@@ -100,6 +102,27 @@ def build_space(
     space = Space(axes)
     space.check(base)
     return space, base
+
+
+def _schedules(names: str | Sequence[str]) -> list[str]:
+    """Return the names of schedules; each once, where ``all`` is among them."""
+    known = optim.schedules()
+    given = names.split(",") if isinstance(names, str) else list(names)
+    found = []
+    for name in given:
+        if name == ALL:
+            found += [each for each, own in known.items() if not own.reacts and each not in given]
+        elif name in known:
+            found.append(name)
+        else:
+            raise SpecError(f"the schedule {name!r}", "one, or all", nearest(name, known))
+    return found
+
+
+def _suiting(name: str, updates: int | None) -> dict[str, Any]:
+    """Return what a schedule is given that needs a number; none, if it is unknown how long."""
+    found = optim.schedules()[name].suiting(updates) if updates else {}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 def own_ranges(who: Contestant, base: Spec) -> dict[str, Domain]:

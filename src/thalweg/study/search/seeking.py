@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from thalweg.data import Data
 from thalweg.engine import Group
 from thalweg.engine.group import load_all
+from thalweg.engine.length import Length
 from thalweg.errors import FileError, SpecError, nearest
 from thalweg.files import write_atomically
 from thalweg.spec import Spec
@@ -88,7 +89,8 @@ def tune(
             `build_space`.
         over: What else may be chosen, by key: ``"1e-4..1"``, a `Range`, a list of values, or a
             mapping with ``when``.
-        schedules: Schedules to choose from, step by step.
+        schedules: Schedules to choose from, step by step, or ``all`` that do not react to what is
+            measured; numbers that one needs suit the length of a run.
         trials: How many settings are tried.
         sampler: Who proposes: ``tpe``, ``cmaes``, ``gp``, ``qmc``, ``random`` or ``grid``.
         pruner: How trials are sent away: ``halving``, ``hyperband``, or ``none``.
@@ -184,7 +186,8 @@ def begin_tune(
         raise SpecError(f"workers={workers} without a record", "a folder in which they meet")
     address = None if storage is None else without_password(storage)
     base, own = _with_validation(base, own)
-    space, base = build_space(base, optimizers, over, schedules)
+    updates = _updates(base, own) if schedules else None
+    space, base = build_space(base, optimizers, over, schedules, updates)
     group_of_one = Group([base], **own)
     measured = [f"val_{each}" for each in ("loss", *group_of_one.cohort.metrics)]
     chosen = metric or ("val_accuracy" if "val_accuracy" in measured else "val_loss")
@@ -264,6 +267,12 @@ def _with_validation(base: Spec, own: Mapping[str, Any]) -> tuple[Spec, dict[str
     if isinstance(mine.get("data"), Data) and mine["data"].val is None:
         mine["data"] = mine["data"].split(val=VALIDATION)
     return base, mine
+
+
+def _updates(base: Spec, own: Mapping[str, Any]) -> int:
+    """Return the length of a run."""
+    (samples,) = load_all([base], own.get("data"))
+    return Length.of(base, len(samples.train)).updates
 
 
 def go_on_tune(
