@@ -13,6 +13,7 @@ from torch import Tensor
 from thalweg.data import regression, toys
 from thalweg.data.convert import split_from_arrays
 from thalweg.data.dataset import Data, Task
+from thalweg.data.digits import read_digits
 from thalweg.data.idx import parse_idx
 from thalweg.data.normalize import Normalization
 from thalweg.data.remote import Collection, RemoteFile, download, locate, verified
@@ -133,10 +134,8 @@ def _images(
 
 
 def _digits(folder: Path | None, noise: float, seed: int) -> Data:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    split = split_from_arrays((digits.images / 16)[:, None], digits.target)
+    images, labels = read_digits()
+    split = split_from_arrays((images / 16)[:, None], labels)
     return Data("digits", "classification", split, classes=_DIGITS, customary=(0.3053, 0.3760))
 
 
