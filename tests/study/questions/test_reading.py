@@ -40,13 +40,15 @@ FACTS: dict[str, Any] = {
 def arm(
     name: str, test: Sequence[float], *, epochs: Sequence[float] = (), reason: Any = "until",
     train: Sequence[float] = (), spec: Spec | None = None, courses: Any = None,
+    loss: Sequence[float] = (),
 ) -> Arm:  # fmt: skip
     """An arm with such accuracies, seed by seed."""
     reasons = [reason] * len(test) if isinstance(reason, str) else reason
     results = {
         seed: Result(
             seed, reasons[seed],
-            {"test_accuracy": value, "train_accuracy": train[seed] if train else 1.0},
+            {"test_accuracy": value, "train_accuracy": train[seed] if train else 1.0}
+            | ({"test_loss": loss[seed]} if loss else {}),
             round(10 * (epochs[seed] if epochs else 5)), epochs[seed] if epochs else 5.0, 50, 2.0,
         )
         for seed, value in enumerate(test)
@@ -247,13 +249,25 @@ def test_gains_are_held_to_all_comparisons_at_once() -> None:
     facts = {"after": 3, "bound": 0.5, "half": 10.0, "absolute": 100.0, "l2": 0.05, "l1": 0.005}
     words = list(regularise_words(found, bought, facts))
     assert words[0] == "The most is bought by good: +10.00 ± 0.00 points of test accuracy."
-    assert "Worse than none, beyond doubt: awful." in words
-    assert "Cannot tell from none: lucky." in words
+    assert "In accuracy worse than none, beyond doubt: awful." in words
+    assert "In accuracy cannot tell from none: lucky." in words
     (_, figure), *_ = _gains(found, bought).figures
     assert figure.layout.meta["caption"].endswith("worse by more than 20 points: awful.")
     found["better"] = arm("", [0.9, 0.91, 0.89, 0.9])
     first, *_ = regularise_words(found, _bought(found), facts)
     assert first.endswith("Others help, too: good.")
+
+
+def test_a_lower_test_loss_is_told_of_unless_it_is_another_loss() -> None:
+    same = [0.70, 0.71, 0.69, 0.70]
+    found = {NONE: arm(NONE, same, loss=[1.5, 1.6, 1.4, 1.5])}
+    found["dropout 0.2"] = arm("", same, loss=[0.8, 0.9, 0.71, 0.8])
+    found["L2, 1 of the bound"] = arm("", same, loss=[1.0, 2.0, 1.2, 1.7])
+    found["label smoothing 0.1"] = arm("", same, loss=[0.1, 0.2, 0.01, 0.1])
+    facts = {"after": 3, "bound": 0.5, "half": 10.0, "absolute": 100.0, "l2": 0.05, "l1": 0.005}
+    words = list(regularise_words(found, _bought(found), facts))
+    assert words[0] == "Nothing that was tried is better on the test set beyond doubt."
+    assert "The test loss is lower than without, beyond doubt, with dropout 0.2." in words
 
 
 def test_arms_that_diverged_have_no_means() -> None:

@@ -130,6 +130,14 @@ def _bought(found: Mapping[str, Arm]) -> dict[str, Interval]:
     return {name: each for name, each in pairs.items() if each is not None}
 
 
+def _lost(found: Mapping[str, Arm], name: str, comparisons: int) -> Interval | None:
+    """Return the difference of the test loss from none; None if another loss was trained on."""
+    if name.startswith("label smoothing"):
+        return None
+    level = 1 - (1 - LEVEL) / comparisons
+    return difference(found[name], found[NONE], "test_loss", level)
+
+
 def _words(
     found: Mapping[str, Arm], bought: Mapping[str, Interval], facts: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -149,10 +157,12 @@ def _words(
     else:
         yield "Nothing that was tried is better on the test set beyond doubt."
     yield plain
+    if surer := [name for name in bought if sign(_lost(found, name, len(bought))) < 0]:
+        yield f"The test loss is lower than without, beyond doubt, with {listed(surer)}."
     if hurts:
-        yield f"Worse than none, beyond doubt: {listed(hurts)}."
+        yield f"In accuracy worse than none, beyond doubt: {listed(hurts)}."
     if unsure:
-        yield f"Cannot tell from none: {listed(unsure)}."
+        yield f"In accuracy cannot tell from none: {listed(unsure)}."
     yield (
         f"The rule: after {facts['after']} epochs without penalties the training loss of all seeds "
         f"is below k = {facts['bound']:.3g}, and ½‖w‖² is {facts['half']:,.4g}, so that λ must be "
