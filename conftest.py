@@ -17,6 +17,13 @@ _BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[1] / "shared" / "data"
 _data_folder = Path(os.environ.pop(_DATA_VARIABLE, _BESIDE_THE_CHECKOUT))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Examples show how something is used; that lines are covered is for tests to say."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem):
+            item.add_marker("no_cover")
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep the user's download cache and runs out of the tests, and the tests out of them."""

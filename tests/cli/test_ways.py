@@ -110,6 +110,7 @@ def test_what_does_not_go_together(told: Told, runs: Path) -> None:
         assert message in told("landscape", *words, *QUICK, code=2)[1]
 
 
+@pytest.mark.no_cover
 def test_a_sweep_and_a_race_have_a_plane_that_all_share(
     told: Told, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def check(model: nn.Module, shape: tuple[int, ...], file: Path) -> None:
             torch.testing.assert_close(run(file, x), model(x), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["mlp", "deep-bn", "mish-bn", "garment", "playground"])
 def test_onnx_runtime_computes_what_the_model_does(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

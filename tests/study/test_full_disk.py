@@ -102,6 +102,7 @@ def attempt(disk: Disk, call: Callable[[], Any]) -> FileError | None:
     return None
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("number", "stride"),
     [(errno.ENOSPC, 5), (errno.EROFS, 11), pytest.param(errno.ENOSPC, 1, marks=pytest.mark.slow)],

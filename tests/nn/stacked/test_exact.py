@@ -49,6 +49,7 @@ def step(stack, x):
     return y, stack.grad.clone()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(
     ("members", "library", "shared"),

@@ -128,6 +128,7 @@ def _one_thread() -> Iterator[None]:
 RATES = [0.0, 0.25, 0.5]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(plan=plans(), data=st.data())
 def test_members_that_come_and_go_have_the_bits_of_their_runs_alone(

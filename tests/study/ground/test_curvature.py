@@ -128,6 +128,7 @@ def test_what_was_not_measured_yet_is_left_out(run):
     assert set(curvature_figures(last)) == {"spectrum"}
 
 
+@pytest.mark.no_cover
 def test_a_search_that_gave_up_says_so(run):
     options = {"tolerance": 1e-30, "k": 1, "subset": 20, "what": ["largest"]}
     found = measure_curvature(run, **options)

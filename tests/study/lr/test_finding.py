@@ -102,6 +102,7 @@ def test_a_fork_is_the_run_that_changes_its_rate(digits: Data, extra: dict[str, 
             assert fork.losses[12] == run.metrics["val_loss"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "rule",
     [

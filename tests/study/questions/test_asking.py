@@ -30,6 +30,7 @@ from thalweg.study.training import train
 Studied = Callable[[str], Study]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_every_question_is_answered_in_words_figures_and_tables(
     name: str, studied: Studied

@@ -184,6 +184,7 @@ def leave(folder: Path, events: int, begin: Callable[..., Any] = begin_race) -> 
     return parts[-1] if parts else ""
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("events", [1, 13, 15, 33, 40])
 def test_after_a_kill_it_goes_on_to_the_same(
     events: int, result: dict[str, Any], tmp_path: Path

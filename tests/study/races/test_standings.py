@@ -207,6 +207,7 @@ def _wrong(contestants: int, seeds: int, races: int, quantum: float = 0.0) -> tu
     return corrected / races, plain / races
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("seeds", "quantum"), [(5, 0.0), (3, 0.0), (5, 0.005)])
 def test_of_two_equal_ones_the_best_is_named_in_a_twentieth_of_the_races(
     seeds: int, quantum: float

@@ -137,6 +137,7 @@ def is_step(number: int, group: int) -> Callable[[int, Any], bool]:
     return lambda index, e: isinstance(e, Step) and (index, e.clock.step) == (group, number)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "moment",
     [
