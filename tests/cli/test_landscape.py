@@ -116,6 +116,9 @@ def test_what_is_in_the_folder_stays_unless_asked(told: Told, walked: Path) -> N
         (["--directions", "pac"], "did you mean pca?"),
         (["--resolution", "many"], "--resolution many; expected a number of nodes"),
         (["--resolution", "1"], "--resolution 1"),
+        (["--tolerance", "x"], "--tolerance x; expected a number"),
+        (["--tolerance", "-1"], "--tolerance -1; expected a share of a step"),
+        (["--tolerance", "inf"], "--tolerance inf"),
         (["--extent", "1"], "--extent 1; expected 2 numbers"),
         (["--extent", "a,b"], "--extent a,b"),
         (["--statistics", "froze"], "did you mean frozen?"),
@@ -143,6 +146,28 @@ def test_options_reach_the_study(told: Told, walked: Path) -> None:
     assert (found["split"], found["samples"]) == ("test", 359)
     assert found["extent"] == [[-1, 1], [-1, 1]]
     assert found["runs"][0]["coordinates"][-2] == pytest.approx([0, 0], abs=1e-5)
+
+
+def test_a_picture_of_fewer_nodes(told: Told, walked: Path) -> None:
+    words = ("landscape", "one", "--resolution", "33", "--subset", "100", "--tolerance", "0.2")
+    found = json.loads(told(*words, "--json")[0])
+    assert found["measured"] + found["interpolated"] == 33 * 33
+    assert found["measured"] < 700
+    assert 0 < found["checked"] < 50
+    assert 0 <= found["off"]["median"] <= found["off"]["most"] < 1
+    assert found["tolerance"] == 0.2
+    out, err = told(*words)
+    assert err == ""
+    assert f"; {found['interpolated']} nodes interpolated: off by at most" in out
+    assert f"{found['measured']} networks on 100 samples of train" in out
+    page = (walked / "one" / "landscape" / "landscape.html").read_text("utf-8")
+    assert f"Whole: {found['measured']} of 1,089 nodes were measured" in page
+    assert "--tolerance=0.2" in page
+    out, _ = told(*words, "--metric", "accuracy", "--json")
+    assert json.loads(out)["measured"] == found["measured"]
+    out, _ = told(*words[:-2], "--json")
+    assert json.loads(out)["interpolated"] == json.loads(out)["checked"] == 0
+    assert json.loads(out)["off"] == {}
 
 
 def test_a_run_that_there_is_not(told: Told, walked: Path) -> None:

@@ -18,6 +18,7 @@ from thalweg.errors import SpecError
 
 if TYPE_CHECKING:
     from thalweg.plots.report.chapters import Sheet
+    from thalweg.study import Landscape
 
 T = TypeVar("T")
 
@@ -154,6 +155,22 @@ def follow(
     return found, 0
 
 
+def nodes_of(land: Landscape) -> tuple[int, int]:
+    """Return how many nodes were measured, and how many are to be: fewer, where a picture is it."""
+    done = int(land.surface.done.sum())
+    return done, done if land.surface.complete else land.surface.done.numel()
+
+
+def stage_of(land: Landscape) -> tuple[int, ...] | None:
+    """Return the shape of the finest picture; None before there is one."""
+    from thalweg.errors import ModelError
+
+    try:
+        return land.surface.picture().shape
+    except ModelError:
+        return None
+
+
 def write_pictures(figures: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write pictures as PNG, and return where they are.
 
@@ -217,5 +234,6 @@ def numbers(option: str, text: str, count: int) -> list[float]:
     except ValueError:
         found = []
     if len(found) != count:
-        raise SpecError(f"{option} {text}", f"{count} numbers with a comma between them")
+        wanted = f"{count} numbers with a comma between them" if count > 1 else "a number"
+        raise SpecError(f"{option} {text}", wanted)
     return found

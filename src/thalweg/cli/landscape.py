@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -13,11 +14,13 @@ from thalweg.cli.ground import (
     add_ground,
     folder_for,
     follow,
+    nodes_of,
     numbers,
     print_json,
     print_places,
     print_sheets,
     read_ground,
+    stage_of,
     write_pictures,
 )
 from thalweg.cli.kinds import whole
@@ -51,6 +54,7 @@ def add(commands: Commands) -> None:
         examples=[
             "thalweg landscape first",
             "thalweg landscape sgd adam madgrad --resolution 61",
+            "thalweg landscape first --resolution 161 --tolerance 0.1",
             "thalweg landscape first --directions hessian --png",
             "thalweg landscape first second --directions between",
             "thalweg landscape first --directions random --extent=-0.5,0.5",
@@ -70,6 +74,12 @@ def add(commands: Commands) -> None:
     how.add_argument(
         "--resolution", metavar="N[,M]", default="41", help="nodes along each direction (41)"
     )
+    how.add_argument(
+        "--tolerance", metavar="SHARE", default="0",
+        help="leave out nodes where no contour moves by more than this share of the step to the "
+        "next if the loss is interpolated; 0.1 looks the same for a fraction of the nodes (0: "
+        "measure all)",
+    )  # fmt: skip
     how.add_argument(
         "--extent",
         metavar="LOW,HIGH",
@@ -126,8 +136,8 @@ def landscape(arguments: Namespace) -> int:
     command = ("The same again:", _command(arguments))
     how = Following["Landscape"](
         "nodes",
-        lambda land: (int(land.surface.done.sum()), land.surface.done.numel()),
-        _stage,
+        nodes_of,
+        stage_of,
         lambda land: landscape_page(land, arguments.metric, [command]),
         lambda land: landscape_figures(land, arguments.metric),
         PAGE,
@@ -160,6 +170,9 @@ def _options(arguments: Namespace) -> dict[str, Any]:
         whole("--resolution", text, "a number of nodes, or two with a comma", 2)
         for text in arguments.resolution.split(",")
     ]
+    (tolerance,) = numbers("--tolerance", arguments.tolerance, 1)
+    if not 0 <= tolerance < math.inf:
+        raise SpecError(f"--tolerance {arguments.tolerance}", "a share of a step, 0 or more")
     extent = None
     if arguments.extent is not None:
         low, high = numbers("--extent", arguments.extent, 2)
@@ -178,6 +191,7 @@ def _options(arguments: Namespace) -> dict[str, Any]:
         "extent": extent,
         "split": arguments.split,
         "statistics": arguments.statistics,
+        "tolerance": tolerance,
         "n_states": n_states,
         "start_from": whole("--start-from", arguments.start_from, "the number of a state"),
         "reference": -number if reference.startswith("-") else number,
@@ -201,23 +215,13 @@ def _tell_missing(names: list[str]) -> None:
         )
 
 
-def _stage(land: Landscape) -> Any:
-    """Return the shape of the finest complete lattice; None before there is one."""
-    from thalweg.errors import ModelError
-
-    try:
-        return land.surface.lattice().shape
-    except ModelError:
-        return None
-
-
 def _command(arguments: Namespace) -> str:
     """Return the command as it was typed, as far as the study goes."""
     words = ["thalweg", "landscape", *arguments.runs]
     defaults = {action.dest: action.default for action in arguments.parser._actions}
     options = (
-        "directions", "resolution", "extent", "n_states", "start_from", "reference", "metric",
-        "split", "statistics", "subset", "seed",
+        "directions", "resolution", "tolerance", "extent", "n_states", "start_from", "reference",
+        "metric", "split", "statistics", "subset", "seed",
     )  # fmt: skip
     for name in options:
         if (value := getattr(arguments, name)) != defaults[name]:
@@ -226,16 +230,19 @@ def _command(arguments: Namespace) -> str:
 
 
 def _line(land: Landscape, metric: str) -> str:
+    from thalweg.plots.sentences import off
     from thalweg.study.ground.landscape_page import extremes
 
     low, high = (shown(metric, value) for value in extremes(land, metric))
     here = shown(metric, land.surface.reference[metric])
     lost = int((land.surface.done & ~land.surface.values[metric].isfinite()).sum())
     blank = f", not finite at {lost:,} nodes" if lost else ""
+    done, of = int(land.surface.done.sum()), land.surface.done.numel()
+    found = land.surface.off(metric)
+    rest = f"; {of - done:,} nodes interpolated{off(found.numpy())}" if done < of else ""
     return (
         f"{metric} {here} at the reference, from {low} to {high}{blank}; "
-        f"{land.surface.done.numel():,} networks on {land.surface.samples:,} samples of "
-        f"{land.split}"
+        f"{done:,} networks on {land.surface.samples:,} samples of {land.split}{rest}"
     )
 
 
@@ -245,6 +252,7 @@ def _facts(land: Landscape, metric: str, folder: Path, pictures: list[Path]) -> 
 
     own, surface = land.surface.directions, land.surface
     low, high = extremes(land, metric)
+    done, found = int(surface.done.sum()), surface.off(metric)
     return {
         "folder": str(folder.absolute()),
         "page": str((folder / PAGE).absolute()),
@@ -264,6 +272,11 @@ def _facts(land: Landscape, metric: str, folder: Path, pictures: list[Path]) -> 
         "metric": metric,
         "lowest": low,
         "highest": high,
+        "tolerance": surface.tolerance,
+        "measured": done,
+        "interpolated": surface.done.numel() - done,
+        "checked": len(found),
+        "off": {"median": found.median().item(), "most": found.max().item()} if len(found) else {},
         "not_finite": int((surface.done & ~surface.values[metric].isfinite()).sum()),
         "runs": [
             {

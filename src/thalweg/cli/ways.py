@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from thalweg.cli.ground import Following, follow, print_json, print_sheets, write_pictures
+from thalweg.cli.ground import (
+    Following,
+    follow,
+    nodes_of,
+    print_json,
+    print_sheets,
+    stage_of,
+    write_pictures,
+)
 from thalweg.cli.kinds import whole
 from thalweg.cli.parser import Namespace, Parser
 from thalweg.cli.text import place
@@ -89,8 +97,8 @@ def ways(arguments: Namespace, options: dict[str, Any]) -> int:
         folder = home / part.folder
         how = Following["Landscape"](
             f"nodes of {part.name}",
-            lambda land: (int(land.surface.done.sum()), land.surface.done.numel()),
-            _stage,
+            nodes_of,
+            stage_of,
             lambda land: landscape_page(land, metric),
             lambda land: landscape_figures(land, metric),
             "landscape.html",
@@ -187,16 +195,6 @@ def _run_recipe(arguments: Namespace) -> tuple[Sweep, int]:
     finally:
         sys.stdout = stdout
     return sweep, code
-
-
-def _stage(land: Landscape) -> Any:
-    """Return the shape of the finest complete lattice; None before there is one."""
-    from thalweg.errors import ModelError
-
-    try:
-        return land.surface.lattice().shape
-    except ModelError:
-        return None
 
 
 def _print(found: Sequence[tuple[str, Landscape]]) -> None:

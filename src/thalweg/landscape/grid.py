@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -13,7 +15,11 @@ from thalweg.errors import ModelError, SpecError
 from thalweg.landscape.directions import Directions
 from thalweg.landscape.ground import Ground, Statistics
 from thalweg.landscape.lattice import axis, coordinates, on_lattice, order, strides
+from thalweg.landscape.refining import Refined, refine
 from thalweg.landscape.tiles import Tiles, measure
+
+SPREAD = "± "
+"""What the name of a standard error begins with, where it stands beside values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +28,8 @@ class Surface:
 
     The value at ``[i, j, …]`` belongs to origin + axes[0][i]·v₀ + axes[1][j]·v₁ + … . Where nothing
     was measured yet, values are not a number; where the network's own are not finite, they are as
-    they came. `done` tells the two apart; nothing is ever filled in.
+    they came. `done` tells the two apart; nothing is ever filled in but in the `picture` of a
+    survey that has a tolerance.
 
     Args:
         directions: Origin and directions.
@@ -34,6 +41,8 @@ class Surface:
         statistics: BatchNorm's: ``"frozen"``, ``"estimated"`` or ``"interpolated"``.
         samples: How many samples each value is a mean over.
         reference: What the reference itself measures, by name.
+        tolerance: How far the loss may be off where a picture interpolates it, in steps between
+            contours; 0 if all nodes are to be measured.
     """
 
     directions: Directions
@@ -44,6 +53,7 @@ class Surface:
     statistics: Statistics
     samples: int
     reference: Mapping[str, float]
+    tolerance: float = 0.0
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,6 +64,58 @@ class Surface:
     def whole(self) -> bool:
         """Whether all nodes were measured."""
         return bool(self.done.all())
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was measured that is to be: all nodes, or those that the tolerance needs."""
+        return self.whole or not len(self.missing)
+
+    @property
+    def missing(self) -> Tensor:
+        """The nodes to be measured next, as places in the flattened grid, from coarse to fine."""
+        if self.tolerance:
+            return self._refined.missing
+        nodes = order(self.axes)
+        return nodes[~self.done.flatten()[nodes]]
+
+    def picture(self) -> Surface:
+        """Return the finest lattice that can be drawn, as a surface of its own.
+
+        Without a tolerance that is `lattice`. With one, it is the finest lattice on which all was
+        measured that is to be; its other values are interpolated, which its `done` tells, and so
+        are their standard errors.
+
+        Raises:
+            ModelError: Not even the coarsest was measured.
+        """
+        if not self.tolerance:
+            return self.lattice()
+        found = self._refined
+        if found.axes is None:
+            raise ModelError("a survey that has hardly begun", "one with a coarse picture")
+        at = [torch.searchsorted(a, b) for a, b in zip(self.axes, found.axes, strict=True)]
+        values, errors = (
+            {name: found.values[f"{sign}{name}"] for name in self.values} for sign in ("", SPREAD)
+        )
+        done = self.done[torch.meshgrid(*at, indexing="ij")]
+        return replace(self, axes=found.axes, values=values, errors=errors, done=done)
+
+    def off(self, name: str = "loss") -> Tensor:
+        """Return how far interpolation was off, in steps between contours, (k,), float64.
+
+        That is known of the nodes that were measured to see it: they are drawn from those that
+        the picture could do without, a share of each lattice's.
+
+        Args:
+            name: Of what: a loss or a metric.
+        """
+        return self._refined.off(name) if self.tolerance else torch.empty(0, dtype=torch.float64)
+
+    @cached_property
+    def _refined(self) -> Refined:
+        """How far the grid has come, with standard errors interpolated like values."""
+        spreads = {f"{SPREAD}{name}": error for name, error in self.errors.items()}
+        return refine(self.axes, {**self.values, **spreads}, self.done, self.tolerance)
 
     def lattice(self) -> Surface:
         """Return the finest lattice of which all nodes were measured, as a surface of its own.
@@ -85,6 +147,7 @@ def survey(
     extent: Sequence[tuple[float, float]] | tuple[float, float] | None = None,
     *,
     statistics: Statistics = "frozen",
+    tolerance: float = 0.0,
     start: Surface | None = None,
     executor: Executor | None = None,
 ) -> Iterator[Surface]:
@@ -101,12 +164,15 @@ def survey(
         extent: The (lowest, highest) coordinates along each direction, or along all; by default
             what the directions suggest.
         statistics: BatchNorm's; see `Ground.evaluate`.
-        start: A surface of the same survey to go on from.
+        tolerance: Leave out nodes where a picture can interpolate the loss and no contour moves by
+            more than this share of the step to the next; 0 measures all. See
+            `thalweg.landscape.refining`. In what order, and by whom, does not matter either.
+        start: A surface of the same survey to go on from; its tolerance may be another.
         executor: Who measures; this process if None. The numbers are the same at as many threads.
 
     Raises:
-        SpecError: The shape or the extent does not fit the directions, or there are no statistics
-            to interpolate.
+        SpecError: The shape or the extent does not fit the directions, there are no statistics to
+            interpolate, or the tolerance is none.
         ModelError: The directions are of another network, or ``start`` is of another survey.
 
     Example:
@@ -120,25 +186,28 @@ def survey(
         >>> parabola.values["loss"].tolist()
         [4.0, 1.0, 0.0, 1.0, 4.0]
     """
+    if not (isfinite(tolerance) and tolerance >= 0):
+        raise SpecError(f"tolerance={tolerance}", "a share of a step between contours, 0 or more")
     surface = blank(ground, directions, shape, extent, statistics)
     if start is not None:
         _check_same(start, surface)
         surface = start
-    left = order(surface.axes)
-    left = left[~surface.done.flatten()[left]]
-    if not len(left):
+    surface = replace(surface, tolerance=tolerance)
+    if not len(left := surface.missing):
         yield surface
         return
     work = Tiles(ground, directions, statistics)
     reference = ground.reference("estimated" if statistics == "estimated" else "frozen")
-    for nodes, means in measure(work, left, coordinates(surface.axes, left), executor):
-        surface = replace(
-            surface,
-            values=_filled(surface.values, nodes, means.values()),
-            errors=_filled(surface.errors, nodes, means.errors(reference)),
-            done=surface.done.flatten().index_fill(0, nodes, True).view(surface.shape),
-        )
-        yield surface
+    while len(left):
+        for nodes, means in measure(work, left, coordinates(surface.axes, left), executor):
+            surface = replace(
+                surface,
+                values=_filled(surface.values, nodes, means.values()),
+                errors=_filled(surface.errors, nodes, means.errors(reference)),
+                done=surface.done.flatten().index_fill(0, nodes, True).view(surface.shape),
+            )
+            yield surface
+        left = surface.missing
 
 
 def blank(

@@ -42,6 +42,7 @@ def save_surface(surface: Surface, file: str | Path) -> None:
         "statistics": surface.statistics,
         "samples": surface.samples,
         "reference": dict(surface.reference),
+        "tolerance": surface.tolerance,
     }
     write_checkpoint(Path(file), {name: array.clone() for name, array in arrays.items()}, facts)
 
@@ -101,4 +102,5 @@ def load_surface(file: str | Path) -> Surface:
         facts["statistics"],
         facts["samples"],
         facts["reference"],
+        facts.get("tolerance", 0.0),
     )

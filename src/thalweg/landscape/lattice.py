@@ -59,10 +59,7 @@ def strides(axes: Sequence[Tensor]) -> Tensor:
         >>> strides([axis(-4.0, 4.0, 9)]).tolist()
         [2, 1, 2, 1, 2, 1, 2, 1, 2]
     """
-    longest = max(len(each) for each in axes)
-    coarsest = 1
-    while (longest - 1) // (2 * coarsest) >= FIRST - 1:
-        coarsest *= 2
+    coarsest = _coarsest(axes)
     shape = tuple(len(each) for each in axes)
     found = torch.full(shape, coarsest)
     for place, each in enumerate(axes):
@@ -82,6 +79,26 @@ def on_lattice(nodes: Tensor, stride: int) -> Tensor:
     """
     place = torch.arange(len(nodes))
     return place[(place - int(nodes.abs().argmin())) % stride == 0]
+
+
+def levels(axes: Sequence[Tensor]) -> list[tuple[Tensor, ...]]:
+    """Return the nodes along each axis of ever finer lattices which reach from end to end.
+
+    Each is that of a stride with both ends of every axis, holds the one before, and the last holds
+    all nodes.
+
+    Example:
+        >>> [along.tolist() for (along,) in levels([axis(-4.0, 5.0, 10)])]
+        [[0, 2, 4, 6, 8, 9], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]]
+    """
+    found, stride = [], _coarsest(axes)
+    while stride:
+        ends = [torch.tensor([0, len(each) - 1]) for each in axes]
+        inner = [on_lattice(each, stride) for each in axes]
+        both = zip(ends, inner, strict=True)
+        found.append(tuple(torch.cat(each).unique() for each in both))
+        stride //= 2
+    return found
 
 
 def order(axes: Sequence[Tensor]) -> Tensor:
@@ -105,3 +122,11 @@ def coordinates(axes: Sequence[Tensor], nodes: Tensor) -> Tensor:
     shape = [len(each) for each in axes]
     indices = torch.unravel_index(nodes, shape)
     return torch.stack([each[i] for each, i in zip(axes, indices, strict=True)], dim=1)
+
+
+def _coarsest(axes: Sequence[Tensor]) -> int:
+    """Return the stride of the coarsest lattice."""
+    longest, coarsest = max(len(each) for each in axes), 1
+    while (longest - 1) // (2 * coarsest) >= FIRST - 1:
+        coarsest *= 2
+    return coarsest

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from thalweg.plots.intervals import split_of, spoken
 from thalweg.plots.levels import Levels, levels_of
 from thalweg.plots.plane import Mark, Plane, Way
-from thalweg.plots.sentences import explained, head, lost, measured, unseen
+from thalweg.plots.sentences import explained, head, interpolated, lost, measured, unseen
 from thalweg.plots.text import amount, falls, plain
 from thalweg.plots.theme import EMPTY, INK, MUTED, PAPER, RIGHT, SIZE, style
 from thalweg.plots.ways import draw_way, interval, key
@@ -81,12 +81,12 @@ def ground(
         figure.add_scatter(x=[x], y=[y], name=name, marker=star, **point)
     beyond = "beyond the dotted frame nothing was measured" if window.beyond else ""
     sentences = [explained(plane), unseen(ways), *lost(ways, window), beyond, measured(plane)]
-    head(figure, plain(title), sentences)
+    head(figure, plain(title), [*sentences, interpolated(plane)])
     return figure, window
 
 
 def best_of(plane: Plane) -> tuple[int, int] | None:
-    """Return the node with the best value: the least of a loss; None if none is finite.
+    """Return the measured node with the best value, the least of a loss; None if none is finite.
 
     Example:
         >>> axis = np.array([0.0, 1.0])
@@ -96,6 +96,8 @@ def best_of(plane: Plane) -> tuple[int, int] | None:
     """
     sign = 1.0 if falls(plane.metric) else -1.0
     cost = np.where(np.isfinite(plane.values), sign * plane.values, np.inf)
+    if plane.measured is not None:
+        cost = np.where(plane.measured, cost, np.inf)
     if not np.isfinite(cost).any():
         return None
     i, j = np.unravel_index(cost.argmin(), cost.shape)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from thalweg.errors import SpecError
 from thalweg.plots.thin import Floats
 
@@ -27,9 +30,14 @@ class Plane:
         null: What a random walk would have there.
         statistics: BatchNorm's: ``"frozen"``, ``"estimated"`` or ``"interpolated"``.
         samples: How many samples each value is a mean over; 0 if that is not known.
+        measured: Which values were measured, (n, m), where the others are interpolated; None if all
+            were.
+        off: How far interpolation was off at nodes measured to see it, in steps between contours,
+            (k,); None if there are no such nodes.
 
     Raises:
-        SpecError: The values are not (n, m), or there are not two nodes along each direction.
+        SpecError: The values are not (n, m), nor what says which were measured, or there are not
+            two nodes along each direction.
 
     Example:
         >>> import numpy as np
@@ -47,9 +55,13 @@ class Plane:
     null: tuple[float, ...] = ()
     statistics: str = "frozen"
     samples: int = 0
+    measured: NDArray[np.bool_] | None = None
+    off: Floats | None = None
 
     def __post_init__(self) -> None:
         shape = len(self.x), len(self.y)
+        if self.measured is not None and self.measured.shape != shape:
+            raise SpecError(f"measured of shape {self.measured.shape}", f"{shape}, as the values")
         if self.values.shape != shape:
             raise SpecError(f"values of shape {self.values.shape}", f"{shape}, x before y")
         if min(shape) < 2:

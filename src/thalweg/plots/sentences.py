@@ -11,6 +11,7 @@ import numpy as np
 from thalweg.plots.plane import Plane, Way
 from thalweg.plots.text import plain
 from thalweg.plots.theme import SIZE
+from thalweg.plots.thin import Floats
 from thalweg.plots.ways import LONGEST, there
 from thalweg.plots.window import Window
 
@@ -66,6 +67,41 @@ def measured(plane: Plane) -> str:
     over = f"mean over {plane.samples:,} samples" if plane.samples else ""
     how = f"BatchNorm {plane.statistics}" if plane.statistics != "frozen" else ""
     return ", ".join(filter(None, (over, how)))
+
+
+def interpolated(plane: Plane) -> str:
+    """Return at how many nodes a plane was measured, and how good the others are; else nothing.
+
+    Example:
+        >>> axis, off = np.linspace(-1, 1, 3), np.array([0.01, 0.04])
+        >>> interpolated(Plane(axis, axis, np.zeros((3, 3)), "loss", "own"))
+        ''
+        >>> plane = Plane(axis, axis, np.eye(3), "loss", "own", measured=np.eye(3) > 0, off=off)
+        >>> interpolated(plane).partition(": ")[0]
+        'measured at 3 of 9 nodes, elsewhere interpolated'
+    """
+    if plane.measured is None or plane.measured.all():
+        return ""
+    words = f"measured at {plane.measured.sum():,} of {plane.measured.size:,} nodes, "
+    return f"{words}elsewhere interpolated{off(plane.off)}"
+
+
+def off(errors: Floats | None) -> str:
+    """Return how far interpolation was off at the nodes where that was looked at.
+
+    Args:
+        errors: In steps between contours, (k,); infinite where only one of both is a number.
+
+    Example:
+        >>> off(np.array([0.01, 0.04]))
+        ': off by at most 4 % of a step between contours at 2 nodes that were checked'
+        >>> off(None)
+        ''
+    """
+    if errors is None or not len(errors):
+        return ""
+    most = f"at most {100 * errors.max():.2g} % of" if np.isfinite(errors).all() else "more than"
+    return f": off by {most} a step between contours at {len(errors):,} nodes that were checked"
 
 
 def lost(ways: Sequence[Way], window: Window) -> list[str]:

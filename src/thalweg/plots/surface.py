@@ -13,7 +13,7 @@ from thalweg.plots.contour import HEIGHT, WIDTH, best_of, directions_of
 from thalweg.plots.intervals import split_of, spoken
 from thalweg.plots.levels import COUNT, numbers, round_step
 from thalweg.plots.plane import Mark, Plane, Way
-from thalweg.plots.sentences import explained, head, lost, measured, unseen
+from thalweg.plots.sentences import explained, head, interpolated, lost, measured, unseen
 from thalweg.plots.text import amount, falls, is_share, plain
 from thalweg.plots.theme import EMPTY, FONT, GRID, INK, MUTED, PAPER, RIGHT, SIZE, look, style
 from thalweg.plots.thin import Floats
@@ -125,7 +125,7 @@ def surface(
     top = f"what is above {numbers([10**rise.high])[0]} is cut off" if cut else ""
     sentences = [explained(plane), unseen(ways), *lost(ways, window), top, measured(plane)]
     own = "ways are at the heights of their own states, not of the plane" if ways else ""
-    head(figure, plain(title), [own, *sentences])
+    head(figure, plain(title), [own, *sentences, interpolated(plane)])
     return figure
 
 

@@ -79,6 +79,33 @@ def test_an_interrupted_map_goes_on_to_the_same_bits(runs, tmp_path, monkeypatch
     assert load_landscape(tmp_path).surface.whole
 
 
+@pytest.mark.parametrize("kind", ["principal", "gradient"])
+def test_a_picture_of_fewer_nodes_is_kept_gone_on_with_and_told(runs, tmp_path, kind):
+    options = {"kind": kind, "resolution": 65, "subset": 100, "tolerance": 0.2}
+    whole = map_landscape(runs, **options)
+    drawing = draw_landscape(runs, out=tmp_path, **options)
+    for _, _land in zip(range(2), drawing, strict=False):
+        pass
+    drawing.close()
+    begun = load_landscape(tmp_path).surface
+    assert begun.tolerance == 0.2
+    *_, land = draw_landscape(runs, out=tmp_path, **options)
+    assert torch.equal(land.surface.done, whole.surface.done)
+    again = load_landscape(tmp_path)
+    assert again.surface.complete
+    assert not again.surface.whole
+    assert torch.equal(
+        again.surface.picture().values["loss"], whole.surface.picture().values["loss"]
+    )
+    count = int(again.surface.done.sum())
+    page = landscape_page(again)
+    assert f"Whole: {count:,} of {again.surface.done.numel():,} nodes were measured" in page
+    assert "by more than 20 % of the step to the next: off by at most" in page
+    for figure in landscape_figures(again).values():
+        told = str(figure.layout.meta) + str(figure.layout.xaxis.title.text)
+        assert f"easured at {count:,} of" in told
+
+
 def test_runs_without_states_have_other_planes(digits):
     ends = [train(data=digits, seed=seed, out=False, **OPTIONS) for seed in range(2)]
     line = map_landscape(ends, resolution=5, subset=100)

@@ -140,6 +140,7 @@ def draw_landscape(
     split: str = "train",
     subset: int | None = 3200,
     statistics: Statistics | None = None,
+    tolerance: float = 0.0,
     n_states: int | None = None,
     start_from: int = 0,
     reference: int = -1,
@@ -174,6 +175,9 @@ def draw_landscape(
         statistics: BatchNorm's on the surface: ``"frozen"``, those of the last network, the
             default; ``"estimated"`` at each point; or ``"interpolated"``, the default between
             networks. Trails, whose states are recorded without, have estimated ones.
+        tolerance: Leave out nodes where the loss can be interpolated and no contour of the picture
+            moves by more than this share of the step to the next; 0.1 cannot be told from the
+            whole, and 0 measures all nodes.
         n_states: How many recorded states of each run make the plane; None takes all.
         start_from: The first recorded state that does.
         reference: Which of the last run's recorded states the plane passes through.
@@ -201,6 +205,7 @@ def draw_landscape(
     surfaces = surveyed(
         ground, directions, resolution, extent,
         statistics=statistics or ("interpolated" if directions.buffers else "frozen"),
+        tolerance=tolerance,
         file=None if out is None else Path(out) / "surface.safetensors",
         again=again,
         executor=executor,
@@ -210,7 +215,9 @@ def draw_landscape(
     land, saved, written = Landscape(first, names, trails, split), False, time.monotonic()
     try:
         while True:
-            saved = out is not None and (land.surface.whole or time.monotonic() - written > EVERY)
+            saved = out is not None and (
+                land.surface.complete or time.monotonic() - written > EVERY
+            )
             if out is not None and saved:
                 land.save(out)
                 written = time.monotonic()

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from thalweg.errors import SpecError, nearest
-from thalweg.landscape import Trail
+from thalweg.landscape import Surface, Trail
 from thalweg.plots.contour import contour
 from thalweg.plots.descent import descent
 from thalweg.plots.plane import Mark, Plane, Way
 from thalweg.plots.report.chapters import Chapter, Sheet, chapters_page
 from thalweg.plots.report.words import listed
+from thalweg.plots.sentences import off
 from thalweg.plots.slices import Profile, slices
 from thalweg.plots.surface import surface
 from thalweg.plots.text import amount
@@ -35,7 +36,7 @@ def landscape_figures(land: Landscape, metric: str = "loss") -> dict[str, Any]:
     """Return the pictures of what was measured so far, by name.
 
     Args:
-        land: The landscape; of an unfinished one its finest complete lattice is drawn.
+        land: The landscape; of an unfinished one the finest picture that there is.
         metric: Which of the values.
 
     Returns:
@@ -52,11 +53,13 @@ def landscape_figures(land: Landscape, metric: str = "loss") -> dict[str, Any]:
     D = land.surface.directions.count
     if D > 2:
         raise SpecError(f"a picture of {D} directions", "one or two")
-    seen = land.surface.lattice()
+    seen = land.surface.picture()
     x, *more = (axis.numpy() for axis in seen.axes)
     if not more:
         profile = Profile(land.split, x, seen.values[metric].numpy(), seen.errors[metric].numpy())
         along = land.surface.directions.kind
+        if not seen.whole:
+            along += f" (measured at {seen.done.sum()} of {len(x)} nodes, elsewhere interpolated)"
         return {"slice": slices([profile], metric=metric, along=along, marks=_marks(land))}
     plane, ways, marks = plane_of(land, metric), ways_of(land, metric), _marks(land)
     found = {
@@ -67,12 +70,13 @@ def landscape_figures(land: Landscape, metric: str = "loss") -> dict[str, Any]:
 
 
 def plane_of(land: Landscape, metric: str = "loss") -> Plane:
-    """Return the plane of a landscape as pictures take it: its finest complete lattice."""
-    seen, own = land.surface.lattice(), land.surface.directions
+    """Return the plane of a landscape as pictures take it: the finest that can be drawn."""
+    seen, own = land.surface.picture(), land.surface.directions
     x, y = (axis.numpy() for axis in seen.axes)
     return Plane(
         x, y, seen.values[metric].numpy(), metric, land.kind, own.explained, own.null,
-        land.surface.statistics, land.surface.samples,
+        land.surface.statistics, land.surface.samples, seen.done.numpy(),
+        land.surface.off(metric).numpy(),
     )  # fmt: skip
 
 
@@ -91,7 +95,7 @@ def landscape_page(
         ModelError: Nothing was measured yet.
     """
     figures = landscape_figures(land, metric)
-    surface, done = land.surface, int(land.surface.done.sum())
+    surface = land.surface
     facts = [
         ("nodes", " × ".join(map(str, surface.shape))),
         ("samples", f"{surface.samples:,} of {land.split}"),
@@ -101,12 +105,6 @@ def landscape_page(
         (f"{'lowest' if at == 0 else 'highest'} {metric}", amount(metric, value))
         for at, value in enumerate(extremes(land, metric))
     ]
-    state = (
-        "Whole: every node was measured."
-        if surface.whole
-        else f"Unfinished: {done:,} of {surface.done.numel():,} nodes were measured; "
-        "the picture is of the finest grid that is complete."
-    )
     titles = {
         "contour": f"{metric} from above",
         "surface": f"{metric} as a surface",
@@ -122,11 +120,24 @@ def landscape_page(
         Chapter("In numbers", tables=[sheet for sheet in landscape_sheets(land) if sheet.rows]),
     ]
     title = f"{listed(land.names)}: {NAMES[land.kind]}"
-    return chapters_page(title, state, [*facts, *ranges], chapters, commands)
+    return chapters_page(title, _state(surface), [*facts, *ranges], chapters, commands)
+
+
+def _state(surface: Surface) -> str:
+    """Return how far a surface has come."""
+    done, of = int(surface.done.sum()), surface.done.numel()
+    if surface.whole:
+        return "Whole: every node was measured."
+    if surface.complete:
+        return f"Whole: {done:,} of {of:,} nodes were measured, which is what the picture needs."
+    return (
+        f"Unfinished: {done:,} of {of:,} nodes were measured; "
+        "the picture is of the finest grid that is complete."
+    )
 
 
 def extremes(land: Landscape, metric: str = "loss") -> tuple[float, float]:
-    """Return the least and the greatest finite value; not a number if there is none."""
+    """Return the least and the greatest finite value measured; not a number if there is none."""
     values = land.surface.values[metric][land.surface.done]
     finite = values[values.isfinite()]
     return (finite.min().item(), finite.max().item()) if len(finite) else (np.nan, np.nan)
@@ -147,6 +158,14 @@ def landscape_words(land: Landscape, metric: str = "loss") -> list[str]:
         words.append(
             "What their choice leaves unknown of a node's difference to the reference has a "
             f"standard error of at most {amount(metric, most)}."
+        )
+    if surface.complete and not surface.whole:
+        checked = surface.off(metric).numpy()
+        words.append(
+            "Where the surface bends little, nodes were interpolated from those about them, with "
+            f"cubic polynomials along each axis: {int((~surface.done).sum()):,} of "
+            f"{surface.done.numel():,}, none of them meant to move a contour of the loss by more "
+            f"than {100 * surface.tolerance:.3g} % of the step to the next{off(checked)}."
         )
     lost = int((surface.done & ~surface.values[metric].isfinite()).sum())
     if lost:

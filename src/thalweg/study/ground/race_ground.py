@@ -39,7 +39,7 @@ def race_ground(race: Race, tell: Callable[[str], None]) -> Landscape | None:
     if not numbers:
         return None
     with suppress(FileError):  # there is none yet, or it is damaged
-        if (land := load_landscape(inside(folder, f"{FOLDER}/{ALL}"))).surface.whole:
+        if (land := load_landscape(inside(folder, f"{FOLDER}/{ALL}"))).surface.complete:
             return land
     if race.info.own:
         what = " and ".join(race.info.own)

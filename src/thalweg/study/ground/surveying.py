@@ -20,6 +20,7 @@ def surveyed(
     extent: Extent | None = None,
     *,
     statistics: Statistics = "frozen",
+    tolerance: float = 0.0,
     file: Path | None = None,
     again: bool = False,
     executor: Executor | None = None,
@@ -32,6 +33,7 @@ def surveyed(
         shape: Nodes along each direction.
         extent: How far along each.
         statistics: BatchNorm's.
+        tolerance: How far a picture may be off; 0 measures all nodes.
         file: A surface that was begun, if it is there; it is not written.
         again: Begin anew nevertheless.
         executor: Who measures; this process if None.
@@ -42,8 +44,9 @@ def surveyed(
     """
     start = load_surface(file) if file is not None and file.exists() and not again else None
     surfaces = survey(
-        ground, directions, shape, extent, statistics=statistics, start=start, executor=executor
-    )
+        ground, directions, shape, extent,
+        statistics=statistics, tolerance=tolerance, start=start, executor=executor,
+    )  # fmt: skip
     try:
         yield next(surfaces)
     except ModelError as error:
