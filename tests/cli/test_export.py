@@ -46,6 +46,7 @@ def test_an_older_checkpoint(told: Told, runs: Path) -> None:
     assert all(torch.equal(found[key], value) for key, value in then.items())
 
 
+@pytest.mark.no_cover
 @pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime")),
     reason="needs the extra export, and onnxruntime",

@@ -190,6 +190,7 @@ def check_every_event(make: Callable[[], Run], folder: Path) -> None:
         assert all(torch.equal(before[n], a) for n, a in snapshot.arrays.items()), kind
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("settings", COMBINATIONS.values(), ids=COMBINATIONS)
 def test_every_event_of_every_kind_of_run(digits, settings, tmp_path):
     check_every_event(lambda: build(digits, settings, {}), tmp_path)
@@ -223,6 +224,7 @@ def early(name: str) -> dict[str, int]:
     return {o.name: EARLY[o.name] for o in optim.hyperparameters(name) if o.name in EARLY}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", sorted(set(optim.rules()) - set(optim.wrappers())))
 def test_every_rule(digits, name, tmp_path):
     settings = {"optimizer": {"name": name, "lr": 1e-3, **early(name)}, "steps": 7, "dropout": 0.2}
@@ -230,6 +232,7 @@ def test_every_rule(digits, name, tmp_path):
     check_every_event(lambda: Run(spec(changes), data=digits), tmp_path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", sorted(set(optim.wrappers()) - {"lookahead"}))
 def test_everything_that_goes_around_a_rule(digits, name, tmp_path):
     optimizer = {"name": "sgd", "momentum": 0.9, "wrap": (name,), **early(name)}

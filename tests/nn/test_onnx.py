@@ -89,6 +89,7 @@ def test_the_batch_axis_has_a_name(tmp_path: Path) -> None:
     assert shapes == {"input": ["batch", 1, 28, 28], "output": ["batch", 10]}
 
 
+@pytest.mark.no_cover
 def test_double_precision(tmp_path: Path) -> None:
     model = nn.Linear(3, 2, dtype=torch.float64)
     export_onnx(model, (3,), tmp_path / "model.onnx")
@@ -96,6 +97,7 @@ def test_double_precision(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(tmp_path / "model.onnx", x), model(x).detach(), rtol=1e-12)
 
 
+@pytest.mark.no_cover
 def test_filters_and_loggers_are_as_they_were(tmp_path: Path) -> None:
     def now() -> tuple[list[object], list[int]]:
         return list(warnings.filters), [logging.getLogger(name).level for name in CHATTY]
