@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import pkgutil
+from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-import thalweg  # noqa: F401  # first as a whole: a file that pytest imports alone would come twice
+import thalweg  # first as a whole: a file that pytest imports alone would come twice
 
 _DATA_VARIABLE = "THALWEG_DATA"
 _BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[1] / "shared" / "data"
@@ -17,11 +20,54 @@ _BESIDE_THE_CHECKOUT = Path(__file__).resolve().parents[1] / "shared" / "data"
 _data_folder = Path(os.environ.pop(_DATA_VARIABLE, _BESIDE_THE_CHECKOUT))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Examples show how something is used; that lines are covered is for tests to say."""
-    for item in items:
-        if isinstance(item, pytest.DoctestItem):
-            item.add_marker("no_cover")
+# ── what is traced ───────────────────────────────────────────────────────────────────────────
+# Where coverage is measured, each line of Python takes twice its time, whoever's it is. So tracing
+# is for the import of the package and for the functions of tests and fixtures: not for collection,
+# not for pytest's work around a test, and not for the examples of docstrings, as that a line is
+# covered is for tests to say.
+
+
+def _trace(config: pytest.Config, on: bool) -> bool:
+    """Begin or end to measure coverage, where it is measured; return what was before."""
+    controller = getattr(config.pluginmanager.getplugin("_cov"), "cov_controller", None)
+    if controller is None:
+        return False
+    before: bool = controller.started
+    if before != on:
+        (controller.resume if on else controller.pause)()
+    return before
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Import the package while that is traced."""
+    if _trace(session.config, True):
+        for module in pkgutil.walk_packages(thalweg.__path__, "thalweg."):
+            import_module(module.name)
+        _trace(session.config, False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Trace a test unless it is marked with ``no_cover``."""
+    before = _trace(pyfuncitem.config, pyfuncitem.get_closest_marker("no_cover") is None)
+    try:
+        return (yield)
+    finally:
+        _trace(pyfuncitem.config, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(request: pytest.FixtureRequest) -> Generator[None, object, object]:
+    """Trace what a fixture prepares."""
+    before = _trace(request.config, True)
+    try:
+        return (yield)
+    finally:
+        _trace(request.config, before)
+
+
+# ── what tests share ─────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(autouse=True)
