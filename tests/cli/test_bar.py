@@ -59,6 +59,7 @@ def test_rows_and_a_bar_on_a_terminal() -> None:
     assert recorded.startswith("recorded in ")
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_plain_lines_while_the_bar_is_on_the_terminal() -> None:
     read, write = os.pipe()
     code, text = on_a_terminal(*WORDS, columns=120, to=write)

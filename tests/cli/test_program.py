@@ -147,7 +147,9 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_the_run(number: signal.Signals, tmp_path: Path) -> None:
     told, code = _stopped(tmp_path, number, "--name", "stopped one")
     hint = f"thalweg resume {tmp_path}/stopped-one goes on"

@@ -115,10 +115,16 @@ def test_a_run_goes_on_in_another_process(
     check(read(), expected(61), kind)
 
 
+@pytest.mark.parametrize("kills", [(5,), pytest.param((3, 8), marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_while_it_writes(
-    kind: str, folder: Path, table: Callable, read: Callable, expected: Callable
+    kills: tuple[int, ...],
+    kind: str,
+    folder: Path,
+    table: Callable,
+    read: Callable,
+    expected: Callable,
 ) -> None:
-    for written in (3, 8):
+    for written in kills:
         process = writer(kind, folder, 0, 1000, 5, "wait")
         assert process.stdout is not None
         for _ in range(written):
