@@ -94,6 +94,7 @@ def test_toml_examples_are_specifications(block: str) -> None:
     assert Spec.from_toml(block) != Spec()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_examples_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
