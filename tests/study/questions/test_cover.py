@@ -73,7 +73,7 @@ def test_a_program_without_verdict_is_an_error(monkeypatch: pytest.MonkeyPatch) 
     class Found:
         status, message = 4, "numerical difficulties"
 
-    monkeypatch.setattr("thalweg.study.questions.cover.linprog", lambda *_, **__: Found)
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: Found)
     with pytest.raises(DataError, match="numerical difficulties"):
         separable(gaussian(3, 2), torch.tensor([True, False, True]))
 
