@@ -4,8 +4,10 @@ All measure the same untrained network on the same 3,200 samples in the same fil
 plane. The loop writes each point to the network and evaluates loss and accuracy in batches, as
 course notebooks do with 64 and a careful hand with more; loss-landscapes takes all samples as one
 batch, and the loss alone. With --scaling, practice-mlp on all of MNIST: seconds by resolution and
-by samples, and the share of the fastest product of matrices. See README.md in this folder for how
-to read the output.
+by samples, and the share of the fastest product of matrices; --plot FILE draws that, --lines FILE
+from what an earlier run has printed. With --tolerances, what pictures with fewer nodes cost on two
+planes of a trained lab-mlp, and how far they are from the whole ones. See README.md in this folder
+for how to read the output.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ import argparse
 import copy
 import time
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 from _bench import header, ratio, say, spread
+from _growth import draw_growth, read_lines
 
 from thalweg.runtime import configure_runtime
 
@@ -28,6 +33,8 @@ from torch.nn import functional as F  # noqa: E402
 from thalweg import nn as networks  # noqa: E402
 from thalweg.data import Split, load_data  # noqa: E402
 from thalweg.landscape import Directions, Ground, Surface, random_directions, survey  # noqa: E402
+from thalweg.plots.levels import levels_of  # noqa: E402
+from thalweg.study import map_landscape, train  # noqa: E402
 
 NETS = ("lab-mlp", "deep-bn", "mish-bn", "garment")
 LOOPED = 6
@@ -93,8 +100,8 @@ def library(
     return seconds, worst
 
 
-def grows(options: argparse.Namespace) -> None:
-    """Measure what practice-mlp's surface costs by resolution and by samples."""
+def grows(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Measure what practice-mlp's surface costs by resolution and by samples; return the lines."""
     data = load_data("digits" if options.quick else "mnist")
     network = networks.build(
         "practice-mlp", input_shape=data.input_shape, out_features=data.out_features,
@@ -104,6 +111,7 @@ def grows(options: argparse.Namespace) -> None:
     first = next(p.numel() for p in network.parameters() if p.dim() > 1)
     fastest = fastest_product()
     say("ceiling", gflops=fastest)
+    lines = []
     everything = len(data.train)
     cases = [(side, 3200) for side in (6, 11, 21, 41, 81)]
     cases += [(11, samples) for samples in (800, 1600, 6400, 12800, 25600)]
@@ -132,6 +140,56 @@ def grows(options: argparse.Namespace) -> None:
             share_of_ceiling=gflops / fastest,
             as_if_computed_plainly=plain,
         )
+        lines.append(
+            {"kind": "growth", "side": side, "samples": samples, "seconds": spread(seconds)}
+        )
+    return lines
+
+
+def refines(options: argparse.Namespace) -> None:
+    """Measure what pictures with fewer nodes cost, and how far they are from the whole ones."""
+    data = load_data("digits" if options.quick else "mnist")
+    run = train("lab-mlp", data, epochs=3, record_states=10, out=False)
+    side, samples = (17, 300) if options.quick else (options.side, 3200)
+    drawn = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    ground = Ground(run.model, data.train.take(drawn[:samples]), "cross-entropy")
+    for kind in ("principal", "random"):
+        plane = map_landscape(run, kind=kind, resolution=3, subset=samples).surface.directions
+
+        def timed(tolerance: float, plane: Directions = plane) -> tuple[Surface, list[float]]:
+            seconds = []
+            for _ in range(options.repetitions):
+                begin = time.perf_counter()
+                *_, surface = survey(ground, plane, side, tolerance=tolerance)
+                seconds.append(time.perf_counter() - begin)
+            return surface, seconds
+
+        whole, all_seconds = timed(0.0)
+        levels = levels_of(whole.values["loss"].numpy(), "loss")
+        heights = levels.drawn(whole.values["loss"].numpy())
+        for tolerance in options.tolerances:
+            surface, seconds = timed(tolerance)
+            picture = levels.drawn(surface.picture().values["loss"].numpy())
+            away = torch.from_numpy(abs(picture - heights) / levels.step)[~surface.done]
+            checks = surface.off("loss")
+            say(
+                "refined",
+                plane=kind,
+                side=side,
+                tolerance=tolerance,
+                measured=int(surface.done.sum()),
+                share=surface.done.double().mean().item(),
+                same_bits=torch.equal(
+                    surface.values["loss"][surface.done], whole.values["loss"][surface.done]
+                ),
+                median_off=away.median().item(),
+                largest_off=away.max().item(),
+                checks=len(checks),
+                median_off_at_checks=checks.median().item(),
+                largest_off_at_checks=checks.max().item(),
+                seconds=spread(seconds),
+                whole_over_refined=ratio(all_seconds, seconds),
+            )
 
 
 def fastest_product() -> float:
@@ -150,17 +208,28 @@ def main() -> None:
     add = parser.add_argument
     add("--nets", nargs="+", choices=NETS, default=NETS)
     add("--scaling", action="store_true", help="how the cost grows, instead")
+    add("--plot", metavar="FILE", type=Path, help="with --scaling: draw it, .png or .html")
+    add("--lines", metavar="FILE", type=Path, help="what to draw instead of measuring: saved lines")
+    add("--tolerances", nargs="+", type=float, help="what pictures with fewer nodes cost, instead")
     add("--side", type=int, default=41, help="nodes along each axis")
     add("--batches", nargs="+", type=int, default=[64, 200, 800], help="the loop's batch sizes")
     add("--repetitions", type=int, default=3)
     add("--quick", action="store_true", help="the embedded digits, 5 × 5: checks plumbing")
     add("--threads", type=int)
     options = parser.parse_args()
+    if options.lines:
+        draw_growth(read_lines(options.lines), options.plot or Path("growth.png"))
+        return
     if options.threads:
         torch.set_num_threads(options.threads)
-    header("landscape", **vars(options))
+    header("landscape", **{**vars(options), "plot": options.plot and str(options.plot)})
+    if options.tolerances:
+        refines(options)
+        return
     if options.scaling:
-        grows(options)
+        lines = grows(options)
+        if options.plot:
+            draw_growth(lines, options.plot)
         return
     data = load_data("digits" if options.quick else "mnist")
     side, samples = (5, 300) if options.quick else (options.side, 3200)

@@ -106,3 +106,14 @@ def test_loss_landscapes_finds_it_a_cell_away_in_every_second_row():
 def test_growth_is_measured():
     printed = lines("landscape.py", "--scaling", "--repetitions", "1")
     assert [line["kind"] for line in printed] == ["header", "ceiling", "growth"]
+
+
+@pytest.mark.slow
+def test_pictures_with_fewer_nodes_have_the_bits_of_the_whole_ones():
+    printed = lines("landscape.py", "--tolerances", "0.1", "--repetitions", "1")
+    refined = [line for line in printed if line["kind"] == "refined"]
+    assert [line["plane"] for line in refined] == ["principal", "random"]
+    for line in refined:
+        assert line["same_bits"]
+        assert 0 < line["share"] < 1
+        assert line["median_off"] < 0.1
