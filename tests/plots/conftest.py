@@ -86,7 +86,7 @@ class Written:
         return self.wrong
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def written() -> Callable[..., Written]:
     """Make runs: of three classes, complete, with two mistakes on 50 test samples; or changed."""
     true = np.arange(50) % 3
@@ -205,12 +205,12 @@ def race_of(names: Sequence[str] = ("adam", "sgd", "lost"), **changes: Any) -> R
     return replace(RaceRecord(about("race"), **facts), **changes)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def swept() -> Callable[..., SweepRecord]:
     return sweep_of
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def raced() -> Callable[..., RaceRecord]:
     return race_of
 

@@ -50,8 +50,8 @@ def browser() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture
-def file(written: Callable[..., Record], tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def file(written: Callable[..., Record], tmp_path_factory: pytest.TempPathFactory) -> Path:
     g = np.random.default_rng(0)
     true = g.integers(0, len(NAMES), 500)
     predicted = np.where(g.random(500) < 0.8, true, g.integers(0, len(NAMES), 500))
@@ -64,7 +64,7 @@ def file(written: Callable[..., Record], tmp_path: Path) -> Path:
         classes=NAMES,
         said={"true": true, "predicted": predicted},
     )
-    file = tmp_path / "report.html"
+    file: Path = tmp_path_factory.mktemp("report") / "report.html"
     file.write_text(report(run), "utf-8")
     return file
 

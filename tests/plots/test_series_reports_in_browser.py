@@ -62,11 +62,14 @@ SWEEPS: dict[str, dict[str, list[Any]]] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pages(
-    swept: Callable[..., SweepRecord], raced: Callable[..., RaceRecord], tmp_path: Path
+    swept: Callable[..., SweepRecord],
+    raced: Callable[..., RaceRecord],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, Path]:
-    files = {name: tmp_path / f"{name}.html" for name in (*SWEEPS, "race", "untuned")}
+    folder = tmp_path_factory.mktemp("pages")
+    files = {name: folder / f"{name}.html" for name in (*SWEEPS, "race", "untuned")}
     for name, axes in SWEEPS.items():
         files[name].write_text(sweep_report(swept(axes)), "utf-8")
     files["race"].write_text(race_report(raced((LONG, EVIL, "c"), verdict=EVIL)), "utf-8")
@@ -74,7 +77,10 @@ def pages(
     return files
 
 
-@pytest.mark.parametrize(("size", "scheme"), [("phone", "dark"), ("desk", "light")])
+@pytest.mark.parametrize(
+    ("size", "scheme"),
+    [("phone", "dark"), pytest.param("desk", "light", marks=pytest.mark.slow)],
+)
 def test_they_are_drawn_whole_and_nothing_covers_anything(
     browser: Any, pages: dict[str, Path], size: str, scheme: str
 ) -> None:
