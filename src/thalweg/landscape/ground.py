@@ -129,11 +129,11 @@ class Ground:
         self.metrics = build_metrics(metrics, task)
         self.network = copy.deepcopy(network).to(dtype=dtype).eval()
         set_rates(self.network, dict.fromkeys(rates(self.network), 0.0))
-        self._reference = Stack([self.network])
+        self._reference = copies(self.network, 1)
         self.places, self.device = self._reference.places, self._reference.device
         self.theta = self._reference.theta[0].clone()
         self.samples = _convert(samples, self._reference.dtype, self.device)
-        width = widest(self.network, self.samples.x[:2])
+        width = widest(self.network, self.samples.x[:2], self._reference.merged)
         fitting = sizes(len(samples), width, len(self.theta))
         about, self.tile = chunk or fitting[0], tile or fitting[1]
         self.chunk = -(-len(samples) // -(-len(samples) // about))  # the last one is as large
@@ -230,7 +230,7 @@ class Ground:
         """
         other = copy.copy(self)
         other.network = self.network_at(self.vector(theta))
-        other._reference = Stack([other.network])
+        other._reference = copies(other.network, 1)
         other.theta = other._reference.theta[0].clone()
         other._stack, other._at_reference = None, {}
         return other
@@ -401,7 +401,7 @@ def draw(
 def copies(network: nn.Module, members: int) -> Stack:
     """Return a stack of copies that draw from no generator but their own."""
     own = [Generator(next(network.parameters()).device).manual_seed(0) for _ in range(members)]
-    return Stack([network] * members, generators=own)
+    return Stack([network] * members, generators=own, trains=False)
 
 
 def estimate(stack: Stack, batches: Iterable[Batch]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
@@ -16,12 +18,13 @@ VIEWS = (nn.Flatten, nn.Identity, nn.Unflatten)
 """Layers that compute nothing."""
 
 
-def widest(network: nn.Module, x: Tensor) -> int:
+def widest(network: nn.Module, x: Tensor, merged: Collection[str] = ()) -> int:
     """Return how many numbers the widest layer's output has for one sample.
 
     Args:
         network: It is run in evaluation mode.
         x: A few inputs, (batch, …).
+        merged: Paths of layers whose outputs are never there as a whole.
 
     Example:
         >>> widest(nn.Sequential(nn.Linear(2, 50), nn.ReLU(), nn.Linear(50, 3)), torch.ones(4, 2))
@@ -33,7 +36,11 @@ def widest(network: nn.Module, x: Tensor) -> int:
         if isinstance(output, Tensor) and not isinstance(module, VIEWS):
             found.append(output.numel() // len(x))
 
-    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    hooks = [
+        module.register_forward_hook(note)
+        for path, module in network.named_modules()
+        if path not in merged
+    ]
     try:
         with torch.no_grad():
             network(x)

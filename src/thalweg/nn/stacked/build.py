@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from torch import nn
+from torch import Tensor, nn
 
 from thalweg.nn.layers import DropBlock2d
 from thalweg.nn.layers import Residual as ResidualModule
@@ -38,12 +38,13 @@ from thalweg.nn.stacked.norm import BatchNorm
 from thalweg.nn.stacked.pooling import MaxPool2d, MaxPool2x2, max_pool
 from thalweg.nn.stacked.shape import Chain, Flatten, Identity, Residual, Unflatten
 from thalweg.nn.stacked.vmapped import Vmapped
+from thalweg.nn.stacked.wide import Convolution, WideConvolutions, after, suits
 
 if TYPE_CHECKING:
     from thalweg.nn.stacked.stack import Stack
 
 WRITERS = (
-    Linear, Conv2d, row.OneRow, Embedding, BatchNorm, LayerNorm, GroupNorm,
+    Linear, Conv2d, WideConvolutions, row.OneRow, Embedding, BatchNorm, LayerNorm, GroupNorm,
     MaxPool2d, MaxPool2x2, AvgPool2d, AdaptiveAvgPool2d,
 )  # fmt: skip
 """Layers that do not look at their own output again, so that a ReLU may work in place on it."""
@@ -65,11 +66,15 @@ class Builder:
 
     Args:
         stack: Whose parameters, gradients, buffers and dropout rates the layers use.
+
+    Attributes:
+        merged: Paths of modules whose outputs are never there as a whole.
     """
 
     def __init__(self, stack: Stack) -> None:
         self.stack, self.context = stack, stack.context
         self._left: list[tuple[str, str, str, Autograd | Vmapped]] = []
+        self.merged: set[str] = set()
 
     @property
     def fallbacks(self) -> tuple[Fallback, ...]:
@@ -177,14 +182,49 @@ class Builder:
             if pools and type(here) is nn.ReLU and not why_not(here):
                 children[place : place + 2] = children[place + 1], children[place]
         before: Layer | None = None
-        for name, child in children:
-            if child is None:
+        done = 0
+        for place, (name, child) in enumerate(children):
+            if child is None or place < done:
                 continue
-            if type(child) is nn.ReLU and not why_not(child) and isinstance(before, WRITERS):
+            wide, count = self._wide(children[place:], prefix)
+            if wide is not None:
+                before, done = wide, place + count
+            elif type(child) is nn.ReLU and not why_not(child) and isinstance(before, WRITERS):
                 before = ReLU(self.context, inplace=True)
             else:
                 before = self.build(child, f"{prefix}{name}.")
             yield before
+
+    def _wide(
+        self, children: Sequence[tuple[str, nn.Module | None]], prefix: str
+    ) -> tuple[Layer | None, int]:
+        """Return the convolutions that a chain begins with as one layer, and how many modules.
+
+        That is in stacks that do not train. Pooling and ReLU between them are part of it.
+        """
+        known = list[nn.Module]()
+        for _, child in children:
+            if child is None or why_not(child):
+                break
+            known.append(child)
+        chain, operands, done = list[Convolution](), list[Tensor](), 0
+        while done < len(known):
+            module, name = known[done], f"{prefix}{children[done][0]}"
+            if not suits(module, self.stack.theta, self.context):
+                break
+            pools, rectifies = after(known[done + 1 : done + 3])
+            chain.append(Convolution.of(module, pools=pools, rectifies=rectifies))
+            operands += [
+                self.stack.view(self.stack.theta, f"{name}.{own}")
+                for own, _ in module.named_parameters()
+            ]
+            paths = [f"{prefix}{each}" for each, _ in children[: done + 1 + pools + rectifies]]
+            self.merged.update(paths)
+            last = paths[done + pools]
+            done = len(paths)
+        if chain:
+            self.merged.discard(last)
+        return (WideConvolutions(self.context, chain, operands) if chain else None), done
 
     def _autograd(self, module: nn.Module, prefix: str, reason: str) -> Layer:
         stack, copies = self.stack, []

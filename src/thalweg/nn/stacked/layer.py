@@ -43,6 +43,7 @@ class Context:
             momentum; None while they are trained.
         exact: Whether each member has the bits of its run alone; else what is left to autograd may
             run all members as one, with other roundings.
+        trains: Whether there are backward passes; layers may take forms that have none if not.
     """
 
     members: int
@@ -51,6 +52,7 @@ class Context:
     share: float | None = None
     exact: bool = True
     shard: Shard | None = None
+    trains: bool = True
 
     def drawn_from(self) -> Sequence[Generator]:
         """Return the generators of masks.

@@ -112,7 +112,15 @@ def _share(g: Tensor, excess: Tensor, first: Tensor, second: Tensor) -> None:
 
 def max_pool(context: Context, module: nn.MaxPool2d) -> Layer:
     """Return the fastest layer that does what the module does."""
+    return MaxPool2x2(context) if halves(module) else MaxPool2d(context, module)
+
+
+def halves(module: nn.MaxPool2d) -> bool:
+    """Tell whether a module takes the maximum of each 2 x 2 window.
+
+    Example:
+        >>> halves(nn.MaxPool2d(2)), halves(nn.MaxPool2d(3)), halves(nn.MaxPool2d(2, stride=1))
+        (True, False, False)
+    """
     sizes = (module.kernel_size, module.stride, module.padding, module.dilation)
-    if sizes in ((2, 2, 0, 1), ((2, 2), (2, 2), 0, 1)) and not module.ceil_mode:
-        return MaxPool2x2(context)
-    return MaxPool2d(context, module)
+    return sizes in ((2, 2, 0, 1), ((2, 2), (2, 2), 0, 1)) and not module.ceil_mode

@@ -45,6 +45,7 @@ class Stack:
         generators: One a member, for dropout masks; on the device.
         exact: Keep every member at the bits of its run alone. Without, layers that are left to
             autograd may run all members as one, which is quicker and rounds otherwise.
+        trains: Whether ``backward`` will be called. Without, some layers are quicker.
 
     Attributes:
         theta: Trainable parameters, (K, P); a member's parameters lie one after the other, each
@@ -77,6 +78,7 @@ class Stack:
         precision: torch.dtype | None = None,
         generators: Sequence[Generator] = (),
         exact: bool = True,
+        trains: bool = True,
     ) -> None:
         if not modules:
             raise ModelError("no networks to stack", "at least one")
@@ -108,7 +110,7 @@ class Stack:
             {name: p for name, p in first.named_parameters() if not p.requires_grad}
         )
         self.rates: dict[str, list[float]] = {path: [] for path in rates(first)}
-        self.context = Context(0, precision or self.dtype, [], exact=exact)
+        self.context = Context(0, precision or self.dtype, [], exact=exact, trains=trains)
         self._template = copy.deepcopy(first)
         self._outline = outline(first)
         self.join(modules, generators)
@@ -162,6 +164,11 @@ class Stack:
             1 (ReLU6): no hand-written form of ReLU6; members run as one
         """
         return self._builder.fallbacks
+
+    @property
+    def merged(self) -> frozenset[str]:
+        """The layers whose outputs are never there as a whole, by their paths."""
+        return frozenset(self._builder.merged)
 
     # ── parameters in and out ────────────────────────────────────────────────────────────────
 
