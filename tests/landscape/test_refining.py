@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -288,6 +289,9 @@ def test_a_picture_appears_at_once_and_sharpens():
         done = picture.done
         assert torch.equal(each.values["loss"][i][:, j][done], picture.values["loss"][done])
         assert picture.values["loss"].isfinite().all()
+        anew = replace(each)
+        assert torch.equal(anew.missing, each.missing)
+        assert torch.equal(anew.picture().values["loss"], picture.values["loss"])
 
 
 def test_a_volume_is_refined():

@@ -94,10 +94,15 @@ class Surface:
         if found.axes is None:
             raise ModelError("a survey that has hardly begun", "one with a coarse picture")
         at = [torch.searchsorted(a, b) for a, b in zip(self.axes, found.axes, strict=True)]
+        nodes = torch.meshgrid(*at, indexing="ij")
+        done = self.done[nodes]
         values, errors = (
-            {name: found.values[f"{sign}{name}"] for name in self.values} for sign in ("", SPREAD)
+            {
+                name: torch.where(done, grid[nodes], found.values[f"{sign}{name}"])
+                for name, grid in grids.items()
+            }
+            for sign, grids in (("", self.values), (SPREAD, self.errors))
         )
-        done = self.done[torch.meshgrid(*at, indexing="ij")]
         return replace(self, axes=found.axes, values=values, errors=errors, done=done)
 
     def off(self, name: str = "loss") -> Tensor:
@@ -199,6 +204,7 @@ def survey(
     work = Tiles(ground, directions, statistics)
     reference = ground.reference("estimated" if statistics == "estimated" else "frozen")
     while len(left):
+        found, rest = surface._refined if tolerance else None, left
         for nodes, means in measure(work, left, coordinates(surface.axes, left), executor):
             surface = replace(
                 surface,
@@ -206,6 +212,9 @@ def survey(
                 errors=_filled(surface.errors, nodes, means.errors(reference)),
                 done=surface.done.flatten().index_fill(0, nodes, True).view(surface.shape),
             )
+            rest = rest[~torch.isin(rest, nodes)]
+            if found is not None and len(rest):  # until all of these are there, no more is known
+                vars(surface)["_refined"] = replace(found, missing=rest)
             yield surface
         left = surface.missing
 

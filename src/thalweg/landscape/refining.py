@@ -99,14 +99,7 @@ def refine(
             checks[name].append(torch.stack([value[checked], guess[name][checked]]))
         so_far = finer
     told = {name: torch.cat(found, dim=1) for name, found in checks.items() if found}
-    if not so_far.along:
-        return Refined(None, {}, missing, told)
-    nodes = torch.meshgrid(*so_far.along, indexing="ij")
-    seen = {
-        name: torch.where(done[nodes], values[name][nodes], value)
-        for name, value in so_far.filled.items()
-    }
-    return Refined(so_far.on(axes), seen, missing, told)
+    return Refined(so_far.on(axes) if so_far.along else None, so_far.filled, missing, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,37 +140,38 @@ def _next(
     fine = [each[i] for each, i in zip(axes, along, strict=True)]
     old = _on(coarse, along, torch.ones_like(coarse.needed))
     free = ~_on(coarse, along, coarse.needed)
-    filled = coarse.filled
+    bent = coarse.filled[BENDS]
 
-    def interpolated() -> dict[str, Tensor]:
-        return {
-            name: _within(name, fill(value, coarse.on(axes), fine), value)
-            for name, value in filled.items()
-        }
+    def interpolated(name: str, value: Tensor) -> Tensor:
+        return _within(name, fill(value, coarse.on(axes), fine), value)
 
     def doubtful() -> Tensor:
         """Return where the loss is not known to be finite, or lower than all that was measured."""
-        blank = ~guess[BENDS].isfinite() & known(filled[BENDS], coarse.on(axes), fine)
-        return blank | (guess[BENDS] < _least(filled[BENDS]))
+        blank = ~guess.isfinite() & known(bent, coarse.on(axes), fine)
+        return blank | (guess < _least(bent))
 
-    guess = interpolated()
+    def corrected(name: str, value: Tensor) -> Tensor:
+        """Return values on the coarse lattice, with what was measured there only now."""
+        late = (needed & old)[old].view(value.shape)
+        return torch.where(late, there[name][old].view(value.shape), value)
+
+    guess = interpolated(BENDS, bent)
     needed = (spread(_on(coarse, along, coarse.bends), 2) | doubtful()) & free
     checked = _some(~old & ~needed, generator)
     needed, wrong = needed | checked, torch.zeros_like(old)
     while not (missing := needed & ~done).any():
-        wrong |= needed & (_off(BENDS, guess[BENDS], there[BENDS], guess[BENDS]) > tolerance)
-        late = (needed & old)[old].view(coarse.needed.shape)  # coarse nodes measured only now
-        filled = {
-            name: torch.where(late, there[name][old].view(late.shape), value)
-            for name, value in filled.items()
-        }
-        guess = interpolated()
+        wrong |= needed & (_off(BENDS, guess, there[BENDS], guess) > tolerance)
+        bent = corrected(BENDS, bent)
+        guess = interpolated(BENDS, bent)
         more = needed | ((spread(wrong, 1) | doubtful()) & free)
         if torch.equal(more, needed):
             break
         needed = more
-    own = {name: torch.where(needed, there[name], value) for name, value in guess.items()}
-    return _Lattice(along, own, needed | ~free, wrong), missing, checked, guess
+    if missing.any():
+        return coarse, missing, checked, {}
+    both = {n: interpolated(n, corrected(n, value)) for n, value in coarse.filled.items()}
+    own = {name: torch.where(needed, there[name], value) for name, value in both.items()}
+    return _Lattice(along, own, needed | ~free, wrong), missing, checked, both
 
 
 def spread(nodes: Tensor, far: int) -> Tensor:
