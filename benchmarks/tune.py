@@ -25,6 +25,9 @@ from _bench import REST, Task, header, say, spread
 OPTIMIZERS = ("momentum-decay", "adagrad", "rmsprop", "adam")
 RUNGS = (1 / 9, 1 / 3, 1.0)  # of an epoch: where everybody measures, and whoever prunes may prune
 SIDES = ("thalweg", "optuna-median", "optuna-halving", "ray-asha")
+Told = tuple[float, float, float]
+"""Seconds since the beginning, an accuracy, and after what part of an epoch it was measured."""
+
 SAME = 1e-6  # of an accuracy: half of a sample is far more
 AIMS = {"lab-mlp": 1 / 10, "garment": 1 / 3}  # of the time of a peer
 
@@ -44,7 +47,8 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--nets", nargs="+", choices=AIMS, default=tuple(AIMS))
     add("--peers", nargs="*", choices=SIDES[1:], default=SIDES[1:])
-    add("--trials", type=int, default=64)
+    add("--trials", type=int, default=64, help="of the others")
+    add("--ours", type=int, default=128, help="trials of thalweg's")
     add("--repetitions", type=int, default=5, help="searches, each with a seed of its own")
     add("--threads", type=int, help="cores; all that there are if not given")
     add("--data", metavar="FOLDER", help="folder with MNIST; else THALWEG_DATA, else a download")
@@ -67,10 +71,12 @@ def compare(net: str, options: argparse.Namespace) -> None:
             found[peer] = []
     for seed in range(options.repetitions):
         for side, traces in found.items():
-            trace = run(side, net, seed, options)
+            told = run(side, net, seed, options)
+            trace = climbs(told)
             traces.append(trace)
-            ends = {"best": trace[-1][1], "found_after": trace[-1][0]} if trace else {}
-            say("search", net=net, side=side, seed=seed, trace=trace, **ends)
+            say("search", net=net, side=side, seed=seed, trace=trace, best=trace[-1][1],
+                found_after=trace[-1][0], over_after=max(told)[0], epochs=epochs(told),
+                whole=sum(rung > 0.99 for _, _, rung in told))  # fmt: skip
     for side, traces in found.items():
         ends = [trace[-1] for trace in traces]
         say("summary", net=net, side=side, best=spread([value for _, value in ends]),
@@ -99,27 +105,37 @@ def against(
         median=median_or_none, met=median <= AIMS[net])  # fmt: skip
 
 
-def run(side: str, net: str, seed: int, options: argparse.Namespace) -> list[tuple[float, float]]:
-    """Search in a fresh process, and return when which best was found: seconds and accuracy."""
+def run(side: str, net: str, seed: int, options: argparse.Namespace) -> list[Told]:
+    """Search in a fresh process, and return all that was measured."""
     command = [sys.executable, "-W", "ignore", __file__, "--side", side, "--net", net]
-    command += ["--seed", str(seed), "--trials", str(options.trials)]
+    trials = options.ours if side == "thalweg" else options.trials
+    command += ["--seed", str(seed), "--trials", str(trials)]
     command += ["--threads", str(options.threads)]
     command += ["--data", options.data] * bool(options.data) + ["--quick"] * options.quick
     time.sleep(REST)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{side} on {net} failed with exit code {done.returncode}")
-    told: list[tuple[float, float]] = json.loads(done.stdout.splitlines()[-1])
-    return climbs(told)
+    return [
+        (seconds, value, rung) for seconds, value, rung in json.loads(done.stdout.splitlines()[-1])
+    ]
 
 
-def climbs(told: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return those measurements that were better than all before."""
+def climbs(told: Sequence[Told]) -> list[tuple[float, float]]:
+    """Return when which best was found: seconds and accuracy."""
     found: list[tuple[float, float]] = []
-    for seconds, value in sorted(map(tuple, told)):
+    for seconds, value, _ in sorted(told):
         if not found or value > found[-1][1]:
             found.append((seconds, value))
     return found
+
+
+def epochs(told: Sequence[Told]) -> float:
+    """Return the epochs that were trained: what lies between the rungs."""
+    before = dict(zip(RUNGS, (0.0, *RUNGS), strict=False))
+    return sum(
+        rung - before[rung] for _, _, share in told for rung in RUNGS if abs(rung - share) < 0.01
+    )
 
 
 # ------------------------------------------------------------------------------ what all have
@@ -228,7 +244,7 @@ def tensors_of(options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
 # ------------------------------------------------------------------------------------ sides
 
 
-def thalweg(options: argparse.Namespace) -> list[tuple[float, float]]:
+def thalweg(options: argparse.Namespace) -> list[Told]:
     """Search with thalweg, recorded in a folder as anyone would; the end is left out."""
     from thalweg import configure_runtime
 
@@ -243,7 +259,7 @@ def thalweg(options: argparse.Namespace) -> list[tuple[float, float]]:
     from thalweg.study.search.worker import Ranked
 
     own = data_of(options)
-    net, told = NETS[options.net], list[tuple[float, float]]()
+    net, told = NETS[options.net], list[Told]()
     with tempfile.TemporaryDirectory() as folder:
         small = {"over": {"lr": "0.01..1"}, "trials": 2, "best": 1, "seeds": 1, "epochs": 1}
         for _ in begin_tune("mlp", "digits", out=Path(folder, "awake"), **small)[1]:
@@ -261,9 +277,8 @@ def thalweg(options: argparse.Namespace) -> list[tuple[float, float]]:
                 break
             if isinstance(happening, Ranked):
                 now = time.perf_counter() - begin
-                told += [
-                    (now, score) for score in happening.scores.values() if math.isfinite(score)
-                ]
+                rung, scores = happening.rung, happening.scores.values()
+                told += [(now, score, rung) for score in scores if math.isfinite(score)]
         events.close()  # type: ignore[attr-defined]
     return told
 
@@ -281,7 +296,7 @@ def _prepare(options: argparse.Namespace) -> None:
     train(values, net, {name: tensor[:1000] for name, tensor in tensors.items()}, lambda *_: False)
 
 
-def _optimize(job: tuple[str, str, int, int, int]) -> list[tuple[float, float]]:
+def _optimize(job: tuple[str, str, int, int, int]) -> list[Told]:
     """Run some trials of a study that several processes share; an empty path only wakes up."""
     import optuna
     from optuna.storages import JournalStorage
@@ -300,13 +315,13 @@ def _optimize(job: tuple[str, str, int, int, int]) -> list[tuple[float, float]]:
         study_name="bench", storage=JournalStorage(JournalFileBackend(path)), sampler=sampler,
         pruner=pruners[kind],
     )  # fmt: skip
-    space, told = _HERE["space"], list[tuple[float, float]]()
+    space, told = _HERE["space"], list[Told]()
 
     def objective(trial: Any) -> float:
         values = space.suggest(trial)
 
         def report(rung: int, accuracy: float) -> bool:
-            told.append((time.time(), accuracy))
+            told.append((time.time(), accuracy, rung / 9))
             trial.report(accuracy, rung)
             return bool(rung < 9 and trial.should_prune())
 
@@ -319,7 +334,7 @@ def _optimize(job: tuple[str, str, int, int, int]) -> list[tuple[float, float]]:
     return told
 
 
-def plain_optuna(options: argparse.Namespace) -> list[tuple[float, float]]:
+def plain_optuna(options: argparse.Namespace) -> list[Told]:
     """Search with Optuna's TPE and a pruner of its own: a process a core, a trial at a time."""
     import optuna
     from optuna.storages import JournalStorage
@@ -337,10 +352,10 @@ def plain_optuna(options: argparse.Namespace) -> list[tuple[float, float]]:
         begin = time.time()
         jobs = [(path, kind, options.seed, k, n) for k, n in enumerate(counts)]
         found = pool.map(_optimize, jobs, chunksize=1)
-    return [(at - begin, value) for told in found for at, value in told]
+    return [(at - begin, value, rung) for told in found for at, value, rung in told]
 
 
-def ray_asha(options: argparse.Namespace) -> list[tuple[float, float]]:
+def ray_asha(options: argparse.Namespace) -> list[Told]:
     """Search with Ray Tune and ASHA: a core a trial, the samples put once."""
     import ray
     from ray import tune
@@ -382,12 +397,12 @@ def ray_asha(options: argparse.Namespace) -> list[tuple[float, float]]:
             time_attr="rung", metric="accuracy", mode="max", grace_period=1, max_t=9,
             reduction_factor=3,
         )  # fmt: skip
-        told: list[tuple[float, float]] = []
+        told: list[Told] = []
 
         class Note(tune.Callback):  # type: ignore[misc]
             def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any,
                                 **info: Any) -> None:  # fmt: skip
-                told.append((time.time(), float(result["accuracy"])))
+                told.append((time.time(), float(result["accuracy"]), result["rung"] / 9))
 
         begin = time.time()
         tune.Tuner(
@@ -400,10 +415,10 @@ def ray_asha(options: argparse.Namespace) -> list[tuple[float, float]]:
             run_config=tune.RunConfig(storage_path=folder, verbose=0, callbacks=[Note()]),
         ).fit()  # fmt: skip
         ray.shutdown()
-    return [(at - begin, value) for at, value in told]
+    return [(at - begin, value, rung) for at, value, rung in told]
 
 
-SIDE: dict[str, Callable[[argparse.Namespace], list[tuple[float, float]]]] = {
+SIDE: dict[str, Callable[[argparse.Namespace], list[Told]]] = {
     "thalweg": thalweg,
     "optuna-median": plain_optuna,
     "optuna-halving": plain_optuna,

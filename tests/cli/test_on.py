@@ -82,7 +82,7 @@ def test_what_is_refused(capsys, tmp_path):
     train = ["train", "digits", "--steps", "1", "--quiet", "--out", str(tmp_path / "run")]
     assert main(train) == 0
     assert main(["resume", str(tmp_path / "run"), "--on", "ray"]) == 2
-    assert "got --on ray for a run; expected a sweep or a race" in capsys.readouterr().err
+    assert "got --on ray for a run; expected a sweep, a race or a search" in capsys.readouterr().err
 
 
 def test_the_module_is_the_program(monkeypatch, capsys):

@@ -39,7 +39,9 @@ def add(commands: Commands, *, with_settings: bool) -> None:
         group = parser.add_argument_group("how long, counted from its beginning")
         for setting in _longer():
             setting.add_to(group)
-    add_on(parser.add_argument_group("where what is left of a sweep or a race is trained"))
+    add_on(
+        parser.add_argument_group("where what is left of a sweep, race or search is trained")
+    )
     add_told(parser)
     parser.set_defaults(action=resume)
 
@@ -66,7 +68,7 @@ def resume(arguments: Namespace) -> int:
     if (series := locate_series(arguments.run)) is not None:
         return _resume_sweep(series, longer, arguments)
     if arguments.on != "here":
-        raise SpecError(f"--on {arguments.on} for a run", "a sweep or a race")
+        raise SpecError(f"--on {arguments.on} for a run", "a sweep, a race or a search")
     run, events = go_on(arguments.run, **longer)
     return follow(run, events, arguments)
 
@@ -98,10 +100,12 @@ def _resume_race(path: Path, longer: Mapping[str, Any], arguments: Namespace) ->
 def _resume_tune(path: Path, longer: Mapping[str, Any], arguments: Namespace) -> int:
     """Go on with a search, and tell what happens."""
     from thalweg.cli.tuning import follow_tune
+    from thalweg.cluster import open_executor
     from thalweg.study import go_on_tune
 
-    found, events = go_on_tune(path, **longer)
-    return follow_tune(found, events, arguments)
+    with open_executor(arguments.on) as executor:
+        found, events = go_on_tune(path, executor=executor, **longer)
+        return follow_tune(found, events, arguments)
 
 
 def _longer() -> list[Setting]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from thalweg.cli.kinds import whole
+from thalweg.cli.on import add_on
 from thalweg.cli.parser import Commands, Namespace, Parser
 from thalweg.errors import SpecError
 
@@ -40,6 +41,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
             "thalweg tune digits --optimizers sgd,adam --over optimizer.adam.beta1=0.5..0.99",
             "thalweg tune mnist --model garment --optimizers adagrad,adam --split 0.9,0.05,0.05",
             "thalweg tune --spec search.toml --workers 2",
+            "thalweg tune --spec search.toml --on ray",
             "thalweg tune digits --storage postgresql+psycopg://me@host/studies --name team",
             "thalweg tune --join team --storage postgresql+psycopg://me@host/studies",
         ],
@@ -67,6 +69,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
         help="a PostgreSQL database for the trials, instead of study.db in the folder",
     )  # fmt: skip
     who = parser.add_argument_group("who trains")
+    add_on(who)
     who.add_argument("--workers", metavar="N", help="processes that train at once (1)")
     who.add_argument(
         "--join", metavar="SEARCH", help="help with a search that another process began"
@@ -139,6 +142,7 @@ def tune(arguments: Namespace) -> int:
             raise SpecError(f"{option} and --no-record", "one of the two")
     memory = _memory(arguments.memory)
     from thalweg.cli.tuning import follow_help, follow_tune
+    from thalweg.cluster import open_executor
     from thalweg.study import begin_tune, join_tune
     from thalweg.study.search.seeking import STORAGE
 
@@ -147,16 +151,18 @@ def tune(arguments: Namespace) -> int:
         found, events = join_tune(arguments.join, storage=storage, memory=memory)
         return follow_help(found, events, arguments)
     spec, options = read_search(arguments)
-    found, events = begin_tune(
-        spec=spec,
-        storage=storage,
-        memory=memory,
-        out=False if arguments.no_record else out,
-        name=name,
-        tags=tags,
-        **options,
-    )
-    return follow_tune(found, events, arguments)
+    with open_executor(arguments.on, spec.threads) as executor:
+        found, events = begin_tune(
+            spec=spec,
+            storage=storage,
+            executor=executor,
+            memory=memory,
+            out=False if arguments.no_record else out,
+            name=name,
+            tags=tags,
+            **options,
+        )
+        return follow_tune(found, events, arguments)
 
 
 def read_search(arguments: Namespace) -> tuple[Spec, dict[str, Any]]:

@@ -84,7 +84,7 @@ def materialize(make: Callable[[], M], name: str, generator: torch.Generator) ->
     with torch.device("meta"):
         module = make()
     home = generator.device  # as `to_empty`, which loads a symbolic algebra for it
-    module._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device=home))
+    module._apply(lambda t: torch.empty(t.shape, dtype=t.dtype, device=home))  # type: ignore[no-untyped-call]
     initialize(module, name, generator)
     return module
 

@@ -178,6 +178,19 @@ class Ledger:
             one = self._waited if waiting else Draft(self.study, found).ask
             return Wave(number, [one(self.space, number) for _ in range(size)])
 
+    def to_come(self, members: int) -> list[int]:
+        """Return of how many trials each wave is that is still to be asked for.
+
+        Args:
+            members: For how many there is room.
+        """
+        found, sizes = self.trials(), list[int]()
+        left, number = self.total - len(found), 1 + max((t.wave for t in found), default=-1)
+        while left > 0:
+            sizes.append(min(left, self.rungs.size(number, members)))
+            left, number = left - sizes[-1], number + 1
+        return sizes
+
     def _waited(self, space: Space, wave: int) -> Trial:
         """Take a trial that was written down before, as those of a grid are."""
         trial = self.study.ask()
@@ -203,16 +216,25 @@ class Ledger:
                 self.locks.give(_lock(number))
                 continue
             self._mine.add(number)
-            for each in own:
-                if each.state == "running":
-                    self._note(each.number, begun=each.begun + 1)
-            return Wave(number, own)
+            return self.again(number)
         return None
+
+    def again(self, number: int) -> Wave:
+        """Return a wave, to be trained again as far as it has not been told."""
+        own = [each for each in self.trials() if each.wave == number]
+        for each in own:
+            if each.state == "running":
+                self._note(each.number, begun=each.begun + 1)
+        return Wave(number, own)
 
     def finish(self, wave: int) -> None:
         """Give back a wave of which all trials were told."""
         self._mine.discard(wave)
         self.locks.give(_lock(wave))
+
+    def close(self) -> None:
+        """Give all waves back, of which the others may take those that are not over."""
+        self.locks.close()
 
     def report(self, number: int, step: int, value: float) -> None:
         """Write down how good a trial is after so many updates."""

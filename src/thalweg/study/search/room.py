@@ -191,6 +191,7 @@ class Room:
     Args:
         metric: What members are ranked by, such as ``val_accuracy``.
         own: What was given in Python rather than named: model, data, loss, metrics.
+        loaded: Data that are there already; what is new is added.
 
     Example:
         >>> from thalweg.engine import short_keys
@@ -209,12 +210,17 @@ class Room:
         (None, [])
     """
 
-    def __init__(self, metric: str, own: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        metric: str,
+        own: Mapping[str, Any] | None = None,
+        loaded: dict[DataSpec, Data] | None = None,
+    ) -> None:
         self.metric, self.own = metric, dict(own or {})
         self.parties: list[Party] = []
         self.crews: list[Crew] = []
         self.clock = 0.0
-        self._loaded: dict[DataSpec, Data] = {}
+        self._loaded: dict[DataSpec, Data] = {} if loaded is None else loaded
 
     @property
     def members(self) -> int:

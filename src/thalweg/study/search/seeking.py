@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from thalweg.cluster import Executor, open_executor
+from thalweg.cluster.opening import On
 from thalweg.data import Data
 from thalweg.engine import Group
 from thalweg.engine.group import load_all
@@ -39,6 +41,7 @@ from thalweg.study.search.storage import (
     without_password,
 )
 from thalweg.study.search.tuning import Happening, Tuning, open_tuning
+from thalweg.study.sweeps.scattered import with_threads
 from thalweg.study.training import data_facts, settle, told_of
 
 VALIDATION = 0.1
@@ -66,6 +69,7 @@ def tune(
     metric: str | None = None,
     storage: str | None = None,
     workers: int = 1,
+    on: On = "here",
     spec: Spec | None = None,
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     metrics: Any = None,
@@ -103,6 +107,7 @@ def tune(
         storage: Address of a PostgreSQL database that remembers the trials, such as
             ``postgresql+psycopg://user@host/database``; a SQLite file in the folder if None.
         workers: Processes that train at once, this one among them.
+        on: Who trains, as for `thalweg.study.sweep`; a wave is trained by one worker.
         spec: Where the settings start from; the defaults if None.
         loss: As for `train`.
         metrics: As for `train`.
@@ -126,14 +131,16 @@ def tune(
         >>> found.spec.optimizer.name, found.winner.value.n, sorted(found.test())
         ('adam', 5, ['test_accuracy', 'test_loss'])
     """
-    found, events = begin_tune(
-        model, data, optimizers=optimizers, over=over, schedules=schedules, trials=trials,
-        sampler=sampler, pruner=pruner, eta=eta, rungs=rungs, group=group, best=best, seeds=seeds,
-        metric=metric, storage=storage, workers=workers, spec=spec, loss=loss, metrics=metrics,
-        memory=memory, out=out, name=name, tags=tags, **settings,
-    )  # fmt: skip
-    for _ in events:
-        pass
+    with open_executor(on, settings.get("threads")) as executor:
+        found, events = begin_tune(
+            model, data, optimizers=optimizers, over=over, schedules=schedules, trials=trials,
+            sampler=sampler, pruner=pruner, eta=eta, rungs=rungs, group=group, best=best,
+            seeds=seeds, metric=metric, storage=storage, workers=workers, executor=executor,
+            spec=spec, loss=loss, metrics=metrics, memory=memory, out=out, name=name, tags=tags,
+            **settings,
+        )  # fmt: skip
+        for _ in events:
+            pass
     return found
 
 
@@ -155,6 +162,7 @@ def begin_tune(
     metric: str | None = None,
     storage: str | None = None,
     workers: int = 1,
+    executor: Executor | None = None,
     spec: Spec | None = None,
     loss: str | Callable[[Tensor, Tensor], Tensor] | None = None,
     metrics: Any = None,
@@ -166,6 +174,7 @@ def begin_tune(
 ) -> tuple[Tuning, Iterator[Happening]]:
     """Prepare a search as `tune` does, and return it with the events to come."""
     base, own = settle(spec, settings, model=model, data=data, loss=loss, metrics=metrics)
+    base = with_threads(base, executor)
     if optimizers is not None and (mine := own_settings(settings)):
         hint = 'in Python {"name": "heavy", "optimizer": "momentum", "momentum": 0.99} is one'
         raise SpecError(f"{mine[0]}={settings[mine[0]]!r} for all", "optimizers' own", hint)
@@ -182,6 +191,9 @@ def begin_tune(
     if workers > 1 and told:
         got = f"workers={workers} with a {min(told)} from Python"
         raise SpecError(got, "what has a name", "other processes do not have it")
+    if workers > 1 and executor is not None:
+        got = f"workers={workers} and an executor"
+        raise SpecError(got, "one of the two", "processes:N has N workers")
     if workers > 1 and out is False:
         raise SpecError(f"workers={workers} without a record", "a folder in which they meet")
     address = None if storage is None else without_password(storage)
@@ -218,7 +230,7 @@ def begin_tune(
         path = (claim_path(base, name or "tune") if out is None else Path(out)).absolute()
         make_tune_folder(path)
         info = info.model_copy(update={"name": name or path.name, "study": name or path.name})
-    found = Tuning(info, base, own, path, memory, storage, workers)
+    found = Tuning(info, base, own, path, memory, storage, workers, executor)
     try:
         _make(found, storage, grid[: info.trials])
     except BaseException:
@@ -279,6 +291,7 @@ def go_on_tune(
     search: str | Path,
     *,
     workers: int = 1,
+    executor: Executor | None = None,
     storage: str | None = None,
     memory: float | None = None,
     **own: Any,
@@ -288,6 +301,7 @@ def go_on_tune(
     Args:
         search: Its folder, or its name in the folder of runs.
         workers: Processes that train at once.
+        executor: Who trains what is left; this process, with such workers, if None.
         storage: Address of the database, if it needs a password.
         memory: Bytes that the members may take at a time; half of what is free if None.
         **own: What it was given in Python rather than by name.
@@ -303,7 +317,9 @@ def go_on_tune(
         raise SpecError(got, "a search that was interrupted", f"thalweg show {path}")
     _check_own(path, info.own, own)
     url = storage or os.environ.get(STORAGE)
-    found = open_tuning(path, _validated(own), workers=workers, storage=url, memory=memory)
+    found = open_tuning(
+        path, _validated(own), workers=workers, executor=executor, storage=url, memory=memory
+    )
     found.check_data()
     return found, found.events()
 

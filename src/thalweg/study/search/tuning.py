@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.storages import BaseStorage
 
+from thalweg.cluster import Executor
 from thalweg.engine import Event, Group
 from thalweg.engine.stop import lower_is_better
 from thalweg.errors import DataError, FileError, SpecError, ThalwegError
@@ -23,6 +24,7 @@ from thalweg.store.lock import locked
 from thalweg.store.tune import TuneInfo, read_tune, write_tune
 from thalweg.study.intervals import Interval
 from thalweg.study.races.contest import UNFINISHED, plain
+from thalweg.study.search.elsewhere import Waves, scatter_waves
 from thalweg.study.search.finals import (
     Finalist,
     final_points,
@@ -38,11 +40,11 @@ from thalweg.study.search.rungs import Rungs
 from thalweg.study.search.space import Space
 from thalweg.study.search.storage import LOCKS, close_storage, find_study, open_storage
 from thalweg.study.search.team import Team
-from thalweg.study.search.worker import Progress, Worker
+from thalweg.study.search.worker import Progress, Worker, wave_size
 from thalweg.study.signals import Interrupted, Stop, stop_on_signals
 from thalweg.study.sweeps.recorded import begin_series, go_on_series, read_series
+from thalweg.study.sweeps.scattered import data_to_send, events_of, group_size, share_of
 from thalweg.study.sweeps.series import Series
-from thalweg.study.sweeps.size import largest_group
 from thalweg.study.training import fingerprint
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ class Tuning:
         memory: Bytes that the members may take at a time; half of what is free if None.
         storage: Address of the database, with the password if it needs one here.
         workers: Processes that train at once.
+        executor: Who trains; this process, with such workers, if None.
 
     Attributes:
         space: What may be chosen.
@@ -94,13 +97,14 @@ class Tuning:
         memory: float | None = None,
         storage: str | None = None,
         workers: int = 1,
+        executor: Executor | None = None,
     ) -> None:
         self.info, self.base, self.own, self.folder, self.memory = info, base, own, folder, memory
         self.space = Space.from_json(info.space)
         self.rungs = Rungs(info.pruner, info.eta, info.rungs)
         self.trials: list[Trial] = []
         self.final: Series | None = None
-        self._url, self._workers = storage or info.storage, workers
+        self._url, self._workers, self._executor = storage or info.storage, workers, executor
         self._memory_storage: BaseStorage | None = None
 
     @property
@@ -167,14 +171,18 @@ class Tuning:
             Interrupted: Ctrl-C or SIGTERM came; what was told stays, others train the rest.
         """
         with stop_on_signals() as stop, self._opened() as (study, locks):
-            yield from self._worker(study, locks).events(stop)
+            yield from self._worker(self._ledger(study, locks), self.memory).events(stop)
 
     def _run(self, stop: Stop, begun: float) -> Iterator[Happening]:
-        with self._opened() as (study, locks), Team(self.folder, self._workers, self._url) as team:
-            worker = self._worker(study, locks, team.share(self.memory))
-            yield from worker.events(stop)
-            team.wait()
-            self.trials = worker.ledger.trials()
+        with self._opened() as (study, locks):
+            ledger = self._ledger(study, locks)
+            if self._executor is not None:
+                yield from self._scattered(ledger, self._executor, stop)
+            else:
+                with Team(self.folder, self._workers, self._url) as team:
+                    yield from self._worker(ledger, team.share(self.memory)).events(stop)
+                    team.wait()
+            self.trials = ledger.trials()
         best = finalists_of(self.trials, self.info.best, self.sign)
         test = None
         if best:
@@ -190,13 +198,30 @@ class Tuning:
             shutil.rmtree(self.folder / LOCKS, ignore_errors=True)
         self._write(state="complete", test=test, seconds=time.monotonic() - begun)
 
-    def _worker(self, study: optuna.Study, locks: Locks, memory: float | None = None) -> Worker:
+    def _ledger(self, study: optuna.Study, locks: Locks) -> Ledger:
         info = self.info
-        ledger = Ledger(
+        return Ledger(
             study, self.space, self.rungs, info.trials, info.sampler, self.base.seed, locks
         )
-        limit = memory if memory is not None else self.memory
-        return Worker(ledger, self.base, info.metric, self.own, info.group, limit)
+
+    def _size(self, memory: float | None, workers: int = 1) -> int:
+        """Return how many trials are asked for at a time."""
+        info = self.info
+        return wave_size(
+            self.base, self.space, info.sampler, info.trials, self.own, group=info.group,
+            memory=memory, workers=workers,
+        )  # fmt: skip
+
+    def _worker(self, ledger: Ledger, memory: float | None) -> Worker:
+        return Worker(ledger, self.base, self.info.metric, self.own, self._size(memory))
+
+    def _scattered(self, ledger: Ledger, executor: Executor, stop: Stop) -> Iterator[Progress]:
+        """Let waves be trained elsewhere."""
+        specs = [self.space.spec(self.base, values) for values in self.space.corners()]
+        loaded, own = data_to_send(specs, self.own)
+        work = Waves(self.space, self.rungs, self.base, self.info.metric, own, loaded)
+        size = self._size(share_of(executor, self.memory, self.base.device), executor.workers)
+        yield from scatter_waves(ledger, work, executor, size, stop)
 
     def _finals(self, best: Sequence[Trial], stop: Stop) -> Generator[Happening, None, None]:
         """Run the best trials on fresh seeds, or go on with that, or read what came of it."""
@@ -209,15 +234,17 @@ class Tuning:
                 raise FileError(f"{path}, with other members", "those of this search", hint)
             events: Iterator[tuple[int, Event]] = iter(())
             if kept.info.state != "complete":
-                _, series, events = go_on_series(path, **self.own)
+                _, series, events = go_on_series(path, self._executor, **self.own)
         else:
-            largest = largest_group(points, self.own, self.memory)
+            largest = group_size(points, self.own, self.memory, self._executor)
             series = Series(points, own=self.own, largest=largest)
-            events = series.events()
+            events = events_of(series, self._executor)
             if path is not None:
                 for name in UNFINISHED:
                     remove(path / name)
-                _, events = begin_series(series, self.base, kind="tune", out=path, name="final")
+                _, events = begin_series(
+                    series, self.base, kind="tune", out=path, name="final", executor=self._executor
+                )
         for _, event in events:
             yield Final(series, event)
         self.final = series

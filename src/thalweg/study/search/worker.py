@@ -6,14 +6,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil, inf, isfinite, isnan, nan
-from typing import Any
+from typing import Any, Protocol
 
+from thalweg.data import Data
 from thalweg.engine import Event, short_keys
 from thalweg.engine.stop import Judge, lower_is_better
-from thalweg.spec import Spec
-from thalweg.study.search.ledger import Ledger, State, Trial, Wave
+from thalweg.spec import DataSpec, Spec
+from thalweg.study.search.ledger import State, Trial, Wave
 from thalweg.study.search.room import END, Party, Room
-from thalweg.study.search.rungs import best
+from thalweg.study.search.rungs import Rungs, best
 from thalweg.study.search.samplers import BLIND
 from thalweg.study.search.space import Space
 from thalweg.study.signals import Interrupted, Stop
@@ -113,6 +114,64 @@ def trial_spec(base: Spec, space: Space, values: Mapping[str, Any]) -> Spec:
     return spec.override(changes, short_keys())
 
 
+def wave_size(
+    base: Spec,
+    space: Space,
+    sampler: str,
+    total: int,
+    own: Mapping[str, Any],
+    *,
+    group: int | None = None,
+    memory: float | None = None,
+    workers: int = 1,
+) -> int:
+    """Return how many trials are asked for at a time: what suits the sampler and the memory.
+
+    Args:
+        base: Where the settings start from.
+        space: What may be chosen.
+        sampler: Name of the sampler.
+        total: Trials of the study.
+        own: What was given in Python rather than named.
+        group: How many are wished for, if it is not what suits the sampler.
+        memory: Bytes that members may take at a time; half of what is free if None.
+        workers: How many ask.
+    """
+    specs = [trial_spec(base, space, values) for values in space.corners()]
+    largest = largest_group([Point(spec, {}, {}) for spec in specs], own, memory)
+    suits = ceil(total / workers) if sampler in BLIND else max(FEW, ceil(total / PARTS))
+    return min(largest, total, group or suits)
+
+
+class Book(Protocol):
+    """What a worker is told, and where it writes what it finds: see `Ledger`."""
+
+    space: Space
+    rungs: Rungs
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to do."""
+
+    def adopt(self) -> Wave | None:
+        """Return a wave whose worker died."""
+
+    def ask(self, members: int) -> Wave | None:
+        """Ask for a wave of trials."""
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Write down how good a trial is after so many updates."""
+
+    def tell(self, number: int, state: State, value: float | None, **facts: Any) -> None:
+        """Write down what became of a trial."""
+
+    def finish(self, wave: int) -> None:
+        """Give back a wave of which all trials were told."""
+
+    def close(self) -> None:
+        """Give all waves back."""
+
+
 class Worker:
     """Trains trials until all have been told.
 
@@ -121,35 +180,25 @@ class Worker:
         base: Where the settings start from.
         metric: What decides, such as ``val_accuracy``.
         own: What was given in Python rather than named.
-        group: Trials that are asked for at a time; what suits the sampler if None.
-        memory: Bytes that members may take at a time; half of what is free if None.
+        group: Trials that may train at a time.
+        loaded: Data that are there already; what is new is added.
     """
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Book,
         base: Spec,
         metric: str,
         own: Mapping[str, Any],
-        group: int | None = None,
-        memory: float | None = None,
+        group: int,
+        loaded: dict[DataSpec, Data] | None = None,
     ) -> None:
         self.ledger, self.base, self.metric, self.own = ledger, base, metric, dict(own)
         self.sign = -1.0 if lower_is_better(metric) else 1.0
-        self.room = Room(metric, own)
-        self.group = self._size(group, memory)
+        self.room, self.group = Room(metric, own, loaded), group
         self._waves: dict[int, Wave] = {}
         self._kept: dict[int, tuple[set[int], int]] = {}
         self._told: set[int] = set()
-
-    def _size(self, group: int | None, memory: float | None) -> int:
-        space, total = self.ledger.space, self.ledger.total
-        specs = [trial_spec(self.base, space, values) for values in space.corners()]
-        largest = largest_group([Point(spec, {}, {}) for spec in specs], self.own, memory)
-        sampler = self.ledger.study.sampler
-        blind = getattr(sampler, "name", "") in BLIND
-        wanted = group or (total if blind else max(FEW, ceil(total / PARTS)))
-        return min(largest, total, wanted)
 
     def events(self, stop: Stop) -> Iterator[Progress]:
         """Work, and yield what happens.
@@ -163,7 +212,7 @@ class Worker:
                 if self.room.parties:
                     for event in self.room.train():
                         yield Trained(event)
-                        _obey(stop)
+                        obey(stop)
                     yield from self._rank(self.room.next)
                     for event in self.room.settle():
                         yield Trained(event)
@@ -172,9 +221,9 @@ class Worker:
                 else:
                     time.sleep(WAIT)
                     yield Waited()
-                _obey(stop)
+                obey(stop)
         finally:
-            self.ledger.locks.close()
+            self.ledger.close()
 
     def _fill(self) -> Iterator[Progress]:
         """Let waves enter while there is room, and an epoch has ended."""
@@ -258,7 +307,7 @@ def _earlier(trial: Trial, place: int) -> float:
     return nan if trial.value is None else trial.value
 
 
-def _obey(stop: Stop) -> None:
+def obey(stop: Stop) -> None:
     """Stop, if that was asked for.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -137,7 +137,7 @@ def scatter(series: Series, executor: Executor) -> Iterator[tuple[int, Happened]
         ThalwegError: There is nobody to train, or workers are lost again and again.
     """
     left = [index for index in range(len(series.groups)) if not series.is_over(index)]
-    loaded, own = _data(series)
+    loaded, own = data_to_send((point.spec for point in series.points), series.own)
     series.group = None  # what was begun here to look at it
     work = Groups(own, loaded, series.points[0].spec.device)
     for happening in executor.run(work, _Jobs(series, left)) if left else ():
@@ -203,15 +203,26 @@ def group_size(
     """
     if executor is None:
         return largest_group(points, own, memory)
-    if memory is None:
-        memory = SHARE * free_memory(points[0].spec.device) / executor.neighbours
+    memory = share_of(executor, memory, points[0].spec.device)
     return min(largest_group(points, own, memory), -(-len(points) // executor.workers))
 
 
-def _data(series: Series) -> tuple[dict[DataSpec, Data], dict[str, Any]]:
-    """Return the data that are sent along, and what else was given in Python."""
-    own, loaded = dict(series.own), dict[DataSpec, Data]()
-    specs = {point.spec.data: point.spec for point in series.points}
+def share_of(executor: Executor, memory: float | None, device: str) -> float:
+    """Return the bytes that each worker may take: a share of what is free, if that is not said."""
+    return SHARE * free_memory(device) / executor.neighbours if memory is None else memory
+
+
+def data_to_send(
+    several: Iterable[Spec], given: Mapping[str, Any]
+) -> tuple[dict[DataSpec, Data], dict[str, Any]]:
+    """Return the data that are sent along, and what else was given in Python.
+
+    Args:
+        several: Specs of what is trained.
+        given: What was given in Python rather than named, perhaps the data.
+    """
+    own, loaded = dict(given), dict[DataSpec, Data]()
+    specs = {spec.data: spec for spec in several}
     if any(spec.device != "cpu" for spec in specs.values()):
         return {}, own
     for spec in specs.values():
