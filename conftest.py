@@ -43,7 +43,8 @@ def pytest_collection(session: pytest.Session) -> None:
     """Import the package while that is traced."""
     if _trace(session.config, True):
         for module in pkgutil.walk_packages(thalweg.__path__, "thalweg."):
-            import_module(module.name)
+            if not module.name.endswith("__main__"):  # which is run, not imported
+                import_module(module.name)
         _trace(session.config, False)
 
 

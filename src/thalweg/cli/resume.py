@@ -39,9 +39,7 @@ def add(commands: Commands, *, with_settings: bool) -> None:
         group = parser.add_argument_group("how long, counted from its beginning")
         for setting in _longer():
             setting.add_to(group)
-    add_on(
-        parser.add_argument_group("where what is left of a sweep, race or search is trained")
-    )
+    add_on(parser.add_argument_group("where what is left of a sweep, race or search is trained"))
     add_told(parser)
     parser.set_defaults(action=resume)
 

@@ -17,11 +17,11 @@ class Rungs:
     """Who goes on, and after how long that is decided.
 
     Trials come in waves. A wave is ranked at each of its rungs, as a whole, and the best 1/η go on
-    from where they stand; what that leaves of a trial is rounded up, since in a cohort one more
-    costs least where few are left (in the paper it is rounded down). With successive halving (Jamieson &
-    Talwalkar 2016) every wave has the same rungs: η^(1−n), η^(2−n), …, 1/η of the whole length, of
-    n rungs with the end. With Hyperband (Li et al. 2018, JMLR 18) waves take turns: the first has
-    all rungs, the next one less and is smaller, and so on to one that nobody is sent away from.
+    from where they stand, rounded up: in a cohort one more costs least where few are left. (The
+    paper rounds down.) With successive halving (Jamieson & Talwalkar 2016) every wave has the same
+    rungs: η^(1−n), η^(2−n), …, 1/η of the whole length, of n rungs with the end. With Hyperband (Li
+    et al. 2018, JMLR 18) waves take turns: the first has all rungs, the next one less and is
+    smaller, and so on to one that nobody is sent away from.
 
     Args:
         pruner: ``halving``, ``hyperband`` or ``none``.
