@@ -48,7 +48,7 @@ def gains(rows: Mapping[str, Interval], what: str, title: str = "") -> go.Figure
             text=[f"{plain(names[k])}: {mean[k]:+.2f} ± {high[k] - mean[k]:.2f}" for k in own],
             hovertemplate="%{text}<extra></extra>", showlegend=True,
         )  # fmt: skip
-    reach = span(np.append(mean, 0.0), low, high)
+    reach = span(np.append(mean, 0.0), low, high, beyond=1.25)
     figure.update_xaxes(title_text=plain(what), zeroline=False, tickformat="+.3~g", **reach)
     figure.update_yaxes(
         tickvals=list(y), ticktext=[plain(name, most=34) for name in names],

@@ -124,7 +124,9 @@ def reach(figure: Any, name: str, means: Floats, lows: Floats, highs: Floats) ->
     figure.update_yaxes(**axis)
 
 
-def span(means: Floats, lows: Floats, highs: Floats, *, share: bool = False) -> dict[str, Any]:
+def span(
+    means: Floats, lows: Floats, highs: Floats, *, share: bool = False, beyond: float = 0.25
+) -> dict[str, Any]:
     """Return the range of an axis as its layout has it, in which means have two thirds at least.
 
     Args:
@@ -132,6 +134,7 @@ def span(means: Floats, lows: Floats, highs: Floats, *, share: bool = False) -> 
         lows: Lower ends of their intervals (n,).
         highs: Upper ends (n,).
         share: Whether they are shares, beyond whose ends no axis goes.
+        beyond: How far intervals may reach beyond the means, as a part of the way between these.
 
     Example:
         >>> ends = np.array([0.0]), np.array([2.0])
@@ -142,8 +145,8 @@ def span(means: Floats, lows: Floats, highs: Floats, *, share: bool = False) -> 
     if not len(y):
         return {}
     wide = max(y.max() - y.min(), 1e-3 * abs(y.max()), 1e-12)
-    low = max(_least(lows, y.min()), y.min() - wide / 4)
-    high = min(-_least(-highs, -y.max()), y.max() + wide / 4)
+    low = max(_least(lows, y.min()), y.min() - beyond * wide)
+    high = min(-_least(-highs, -y.max()), y.max() + beyond * wide)
     if share:
         low, high = max(low, min(0.0, float(y.min()))), min(high, max(1.0, float(y.max())))
     room = 0.05 * (high - low or wide)
