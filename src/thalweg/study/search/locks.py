@@ -9,9 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
-import sqlalchemy
 from filelock import FileLock, Timeout
-from sqlalchemy.exc import SQLAlchemyError
 
 from thalweg.errors import FileError
 from thalweg.files import cannot
@@ -101,6 +99,9 @@ class PostgresLocks:
     """
 
     def __init__(self, url: str, study: str) -> None:
+        import sqlalchemy
+        from sqlalchemy.exc import SQLAlchemyError
+
         self.study, self._held = study, set[str]()
         try:
             self._engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT")
@@ -130,11 +131,16 @@ class PostgresLocks:
 
     def close(self) -> None:
         """Give all back."""
+        from sqlalchemy.exc import SQLAlchemyError
+
         with suppress(SQLAlchemyError):
             self._connection.close()
         self._engine.dispose()
 
     def _ask(self, function: str, name: str) -> bool:
+        import sqlalchemy
+        from sqlalchemy.exc import SQLAlchemyError
+
         digest = hashlib.sha256(f"thalweg {self.study} {name}".encode()).digest()
         key = int.from_bytes(digest[:8], "big", signed=True)
         question = sqlalchemy.text(f"SELECT {function}(:key)")

@@ -8,17 +8,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import optuna
-import sqlalchemy
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from thalweg.errors import FileError, SpecError, ThalwegError
 from thalweg.study.search.locks import FileLocks, Locks, NoLocks, PostgresLocks, unreachable
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
 
 DATABASE = "study.db"
 """The file in the folder of a search, if it is kept in no other place."""
@@ -37,6 +37,8 @@ def answering() -> Iterator[None]:
     Raises:
         FileError: It does not.
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, sqlite3.Error) as error:
@@ -54,6 +56,9 @@ def read_url(text: str) -> URL:
         >>> str(read_url("postgresql://me@host/db"))
         'postgresql+psycopg://me@host/db'
     """
+    import sqlalchemy
+    from sqlalchemy.exc import ArgumentError
+
     hint = "postgresql+psycopg://user@host:5432/database; without it there is a file"
     try:
         url = sqlalchemy.make_url(text)
@@ -73,6 +78,8 @@ def without_password(text: str) -> str:
         >>> without_password("postgresql://me:secret@host/db")
         'postgresql+psycopg://me@host/db'
     """
+    from sqlalchemy.engine import URL
+
     url = read_url(text)
     bare = URL.create(
         url.drivername, url.username, None, url.host, url.port, url.database, url.query
@@ -91,6 +98,8 @@ def open_storage(folder: Path | None, url: str | None, study: str) -> tuple[Base
     Raises:
         FileError: The database cannot be reached, or the file not be read.
     """
+    import sqlalchemy
+
     if url is not None:
         address = read_url(url).render_as_string(hide_password=False)
         locks = PostgresLocks(address, study)
