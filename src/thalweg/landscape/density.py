@@ -121,19 +121,31 @@ def _lanczos(H: Operator, v: Tensor, m: int) -> Tensor:
     basis = v.new_zeros(n, m, P)
     T = torch.zeros(n, m, m, dtype=torch.float64, device=v.device)
     v = v / torch.linalg.vector_norm(v, dim=1, keepdim=True)
+    beta = v.new_zeros(n)
     for step in range(m):
         basis[:, step] = v
-        w = (H @ v.T).T
-        T[:, step, step] = (v * w).sum(1).double()
+        w = (H @ v.T).T.contiguous()
+        alpha = torch.linalg.vecdot(v, w)
+        T[:, step, step] = alpha.double()
         if step + 1 == m:
             break
-        held = basis[:, : step + 1]
-        for _ in range(2):
-            w = w - torch.bmm(torch.bmm(w[:, None], held.mT), held)[:, 0]
-        beta = torch.linalg.vector_norm(w, dim=1)
+        w.addcmul_(v, alpha[:, None], value=-1)
+        if step:
+            w.addcmul_(basis[:, step - 1], beta[:, None], value=-1)
+        before = torch.linalg.vector_norm(w, dim=1)
+        beta = _against(w, basis[:, : step + 1])
+        if (beta < before / 2).any():  # much was lost: what is left is mostly rounding
+            beta = _against(w, basis[:, : step + 1])
         # Where v's Krylov space is exhausted, zeros follow: atoms without weight.
         alive = beta > 100 * torch.finfo(v.dtype).eps * T.abs().amax((1, 2)).to(beta)
         beta = torch.where(alive, beta, 0)
         v = torch.where(alive[:, None], w / beta[:, None].clamp_min(torch.finfo(v.dtype).tiny), 0)
         T[:, step, step + 1] = T[:, step + 1, step] = beta.double()
     return T
+
+
+def _against(w: Tensor, basis: Tensor) -> Tensor:
+    """Take from each w (n, P) its part in the span of its own basis (n, s, P); return norms."""
+    for own, held in zip(w, basis, strict=True):
+        own.addmv_(held.T, held @ own, alpha=-1)
+    return torch.linalg.vector_norm(w, dim=1)
