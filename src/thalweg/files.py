@@ -145,3 +145,18 @@ def cannot(be: str, what: Path, error: OSError) -> FileError:
     return FileError(
         f"{what} ({reason})", f"a {kind} that can be {be}", _HINTS.get(number or 0, "")
     )
+
+
+def claim_folder(path: Path) -> None:
+    """Make a folder, or take one that is empty.
+
+    Raises:
+        FileError: There is something already, or it cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        taken = any(path.iterdir())
+    except OSError as error:
+        raise cannot("written", path, error) from None
+    if taken:
+        raise FileError(f"{path}, which is not empty", "an empty or a new folder")

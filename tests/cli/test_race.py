@@ -249,7 +249,7 @@ def test_the_live_table(told: Told, races: Path, monkeypatch: pytest.MonkeyPatch
             return True
 
     screen = Terminal()
-    monkeypatch.setattr("thalweg.cli.racing.PAUSE", 0.0)
+    monkeypatch.setattr("thalweg.cli.live.PAUSE", 0.0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     with monkeypatch.context() as patch:

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from thalweg.cli.live import LiveTable
 from thalweg.cli.parser import Namespace
-from thalweg.cli.tuning import LiveTable, Tally, follow_tune
+from thalweg.cli.tuning import Tally, follow_tune
 from thalweg.spec import Spec
 from thalweg.study import begin_tune, load_tuning
 from thalweg.study.search.worker import Told
@@ -176,7 +177,7 @@ def test_a_table_on_a_terminal() -> None:
     settings: dict[str, Any] = {"hidden": (8,), "epochs": 1, "trials": 4, "threads": 1}
     tuning, events = begin_tune("mlp", "digits", over={"lr": "0.01..1"}, out=False, **settings)
     tally = Tally(tuning)
-    with LiveTable(tally) as table:
+    with LiveTable(tally, ("trial", "value", "settings")) as table:
         for happening in events:
             table.drawn = 0.0
             table(happening)

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
+from thalweg.cli.live import LiveTable, pointing, reporting
 from thalweg.cli.parser import Namespace
 from thalweg.cli.race_table import facts, print_race, print_verdict, score_text, tuning_facts
 from thalweg.cli.text import duration, place, plural, typed
 from thalweg.engine import Diverged, Evaluated, Event, Step
-from thalweg.errors import FileError
 
 if TYPE_CHECKING:
     from thalweg.study import Race
     from thalweg.study.sweeps.series import Series
-
-Report = Callable[[str, "Series", Event], None]
-
-PAUSE = 0.2
-"""Seconds between two drawings of the table."""
 
 SILENCE = 10.0
 """Seconds after which an evaluation is worth a line."""
@@ -138,35 +127,6 @@ class Lines:
         self.told = time.monotonic()
 
 
-class LiveTable:
-    """A table on stderr, drawn by the loop itself, a few times a second."""
-
-    def __init__(self, tally: Tally) -> None:
-        self.tally, self.drawn = tally, 0.0
-        self.live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
-
-    def __enter__(self) -> LiveTable:
-        self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.live.stop()
-
-    def __call__(self, part: str, series: Series, event: Event) -> None:
-        """Draw the table if it is time to."""
-        self.tally(part, series, event)
-        now = time.monotonic()
-        if now - self.drawn < PAUSE:
-            return
-        self.drawn = now
-        table = Table(box=None, pad_edge=False)
-        for title in ("contestant", "alive", "best lr so far", self.tally.race.info.metric):
-            table.add_column(title)
-        for row in self.tally.rows():
-            table.add_row(*map(Text, row))
-        self.live.update(Group(Text(self.tally.line()), table), refresh=True)
-
-
 class JsonLines:
     """One JSON object a line on stdout: what happens, and to whom."""
 
@@ -210,31 +170,28 @@ def follow_race(
     from thalweg.study import Interrupted
 
     tally, folder = Tally(race), race.folder
+    titles = ("contestant", "alive", "best lr so far", race.info.metric)
     if arguments.json:
         info = race.info
         told = {"contestants": list(race.contestants), "seeds": info.seeds, "metric": info.metric}
         spec = race.base.model_dump(mode="json")
         where = None if folder is None else str(folder)
         tell("started", folder=where, **told, tuning_seeds=info.tuning_seeds, spec=spec)
+    hint = "" if folder is None else f"thalweg resume {typed(folder)} goes on"
     try:
-        with _report(arguments, tally) as report:
+        with pointing(folder, f"then {hint}"), reporting(
+            arguments, tally, lambda: JsonLines(tally), lambda: Lines(tally),
+            lambda: LiveTable(tally, titles),
+        ) as report:  # fmt: skip
             for part, series, event in events:
                 report(part, series, event)
     except Interrupted as stop:
-        hint = f"thalweg resume {_typed(race)} goes on"
         if arguments.json:
             told = {"part": tally.part, "signal": stop.signal.name, "folder": str(folder)}
             tell("interrupted", **told, hint=hint)
         what = f"interrupted in {tally.title} by {stop.signal.name}"
         print(f"thalweg: {what}; saved: {hint}", file=sys.stderr)
         return 128 + stop.signal
-    except FileError as error:
-        if folder is None:
-            raise
-        hint = f"then thalweg resume {_typed(race)} goes on"
-        raise FileError(
-            error.got, error.expected, f"{error.hint}; {hint}" if error.hint else hint
-        ) from None
     conclude(race, arguments)
     if folder is not None and not (arguments.json or arguments.quiet):
         print(f"recorded in {place(folder)}", file=sys.stderr)
@@ -255,22 +212,3 @@ def conclude(race: Race, arguments: Namespace) -> None:
         print_verdict(race)
     else:
         print_race(race)
-
-
-def _typed(race: Race) -> str:
-    assert race.folder is not None
-    return typed(race.folder)
-
-
-@contextmanager
-def _report(arguments: Namespace, tally: Tally) -> Iterator[Report]:
-    """Choose what is told meanwhile: JSON, nothing, a table on a terminal, or lines."""
-    if arguments.json:
-        yield JsonLines(tally)
-    elif arguments.quiet:
-        yield tally
-    elif not sys.stderr.isatty():
-        yield Lines(tally)
-    else:
-        with LiveTable(tally) as table:
-            yield table

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from thalweg.cli.live import pointing, reporting
 from thalweg.cli.parser import Namespace
 from thalweg.cli.sweep_table import (
     interval_text,
@@ -19,13 +19,11 @@ from thalweg.cli.sweep_table import (
 )
 from thalweg.cli.text import duration, metric, place, plural, typed
 from thalweg.engine import Evaluated, Event, Finished
-from thalweg.errors import FileError, SpecError
+from thalweg.errors import SpecError
 from thalweg.spec import Spec
 
 if TYPE_CHECKING:
     from thalweg.study import Estimate, Sweep
-
-Report = Callable[[int, Event], None]
 
 PAUSE = 0.1
 """Seconds between two drawings of the bar."""
@@ -219,12 +217,18 @@ def follow_sweep(
     from thalweg.study import Interrupted
 
     tally, folder = Tally(sweep, plan), sweep.folder
+    hint = "" if folder is None else f"thalweg resume {typed(folder)} goes on"
     try:
-        with _report(arguments, tally) as report:
+        with (
+            pointing(folder, f"then {hint}"),
+            reporting(
+                arguments, tally, lambda: JsonLines(tally), lambda: Lines(tally), lambda: Bar(tally)
+            ) as report,
+        ):
             for index, event in events:
                 report(index, event)
     except Interrupted as stop:
-        over, hint = len(sweep.series.results), _resume(sweep)
+        over = len(sweep.series.results)
         if arguments.json:
             told = {"over": over, "signal": stop.signal.name, "folder": str(folder), "hint": hint}
             tell("interrupted", **told)
@@ -232,13 +236,6 @@ def follow_sweep(
         what = f"interrupted after {over:,} of {every} by {stop.signal.name}"
         print(f"thalweg: {what}; saved: {hint}", file=sys.stderr)
         return 128 + stop.signal
-    except FileError as error:
-        if folder is None:
-            raise
-        hint = f"then {_resume(sweep)}"
-        raise FileError(
-            error.got, error.expected, f"{error.hint}; {hint}" if error.hint else hint
-        ) from None
     conclude(sweep, as_json=arguments.json)
     if folder is not None and not (arguments.json or arguments.quiet):
         print(f"recorded in {place(folder)}", file=sys.stderr)
@@ -295,22 +292,3 @@ def tell_plan(sweep: Sweep, plan: Estimate, arguments: Namespace) -> None:
         about = f"{'at most ' * sooner}about {duration(plan.seconds)} and the evaluations"
         text = f"{plural(plan.members, 'member')} {groups}; {size}; {about}"
         print(text, file=sys.stderr, flush=True)
-
-
-def _resume(sweep: Sweep) -> str:
-    assert sweep.folder is not None
-    return f"thalweg resume {typed(sweep.folder)} goes on"
-
-
-@contextmanager
-def _report(arguments: Namespace, tally: Tally) -> Iterator[Report]:
-    """Choose what is told meanwhile: JSON, nothing, a bar on a terminal, or lines."""
-    if arguments.json:
-        yield JsonLines(tally)
-    elif arguments.quiet:
-        yield tally
-    elif not sys.stderr.isatty():
-        yield Lines(tally)
-    else:
-        with Bar(tally) as bar:
-            yield bar

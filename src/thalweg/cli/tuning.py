@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.table import Table
-from rich.text import Text
-
+from thalweg.cli.live import LiveTable, pointing, reporting
 from thalweg.cli.parser import Namespace
 from thalweg.cli.text import duration, metric, place, plural, typed
 from thalweg.cli.tune_table import facts, print_tune, print_verdict, trial_facts, values_text
-from thalweg.errors import FileError
 
 if TYPE_CHECKING:
     from thalweg.study import Tuning
     from thalweg.study.search.tuning import Happening
-
-Report = Callable[["Happening"], None]
-
-PAUSE = 0.2
-"""Seconds between two drawings of the table."""
 
 LINES = 6
 """Trials that the table shows."""
@@ -83,6 +72,11 @@ class Tally:
             parts.append(f"about {duration(left)} left")
         return f"{', '.join(parts)}; {self.what}"
 
+    def rows(self) -> Iterator[list[str]]:
+        """Yield a row for each of the best trials: its number, how good it is, its settings."""
+        for _, number, value, settings in self.best:
+            yield [str(number), value, settings]
+
 
 class Lines:
     """A line on stderr when a wave begins or is ranked, and when the end begins."""
@@ -103,35 +97,6 @@ class Lines:
             best = self.tally.best
             so_far = f"; best so far: {best[0][2]}, trial {best[0][1]}" if best else ""
             print(f"{self.tally.line()}{so_far}", file=sys.stderr, flush=True)
-
-
-class LiveTable:
-    """A table on stderr, drawn by the loop itself, a few times a second."""
-
-    def __init__(self, tally: Tally) -> None:
-        self.tally, self.drawn = tally, 0.0
-        self.live = Live(console=Console(stderr=True), auto_refresh=False, transient=True)
-
-    def __enter__(self) -> LiveTable:
-        self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.live.stop()
-
-    def __call__(self, happening: Happening) -> None:
-        """Draw the table if it is time to."""
-        self.tally(happening)
-        now = time.monotonic()
-        if now - self.drawn < PAUSE:
-            return
-        self.drawn = now
-        table = Table(box=None, pad_edge=False)
-        for title in ("trial", self.tally.tuning.info.metric, "settings"):
-            table.add_column(title)
-        for _, number, value, settings in self.tally.best:
-            table.add_row(*map(Text, (str(number), value, settings)))
-        self.live.update(Group(Text(self.tally.line()), table), refresh=True)
 
 
 class JsonLines:
@@ -199,10 +164,16 @@ def _go_through(tuning: Tuning, events: Iterator[Happening], arguments: Namespac
     from thalweg.cli.telling import tell
     from thalweg.study import Interrupted
 
-    folder = tuning.folder
-    go_on = "another worker trains the rest" if folder is None else f"{_resume(tuning)} goes on"
+    folder, tally = tuning.folder, Tally(tuning)
+    go_on = "another worker trains the rest"
+    if folder is not None:
+        go_on = f"thalweg resume {typed(folder)} goes on"
+    titles = ("trial", tuning.info.metric, "settings")
     try:
-        with _report(arguments, Tally(tuning)) as report:
+        with pointing(folder, f"then {go_on}"), reporting(
+            arguments, tally, lambda: JsonLines(tally), lambda: Lines(tally),
+            lambda: LiveTable(tally, titles),
+        ) as report:  # fmt: skip
             for happening in events:
                 report(happening)
     except Interrupted as stop:
@@ -211,30 +182,4 @@ def _go_through(tuning: Tuning, events: Iterator[Happening], arguments: Namespac
             tell("interrupted", signal=stop.signal.name, folder=where, hint=go_on)
         print(f"thalweg: interrupted by {stop.signal.name}; saved: {go_on}", file=sys.stderr)
         return 128 + stop.signal
-    except FileError as error:
-        if folder is None:
-            raise
-        hint = f"then {go_on}"
-        raise FileError(
-            error.got, error.expected, f"{error.hint}; {hint}" if error.hint else hint
-        ) from None
     return 0
-
-
-def _resume(tuning: Tuning) -> str:
-    assert tuning.folder is not None
-    return f"thalweg resume {typed(tuning.folder)}"
-
-
-@contextmanager
-def _report(arguments: Namespace, tally: Tally) -> Iterator[Report]:
-    """Choose what is told meanwhile: JSON, nothing, a table on a terminal, or lines."""
-    if arguments.json:
-        yield JsonLines(tally)
-    elif arguments.quiet:
-        yield tally
-    elif not sys.stderr.isatty():
-        yield Lines(tally)
-    else:
-        with LiveTable(tally) as table:
-            yield table

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from thalweg.errors import FileError, SpecError
-from thalweg.files import cannot, inside, make_folder, remove, write_atomically
+from thalweg.files import claim_folder, inside, make_folder, remove, write_atomically
 from thalweg.spec import Spec
 from thalweg.store.checkpoint import Checkpoint, DamagedError, read_checkpoint, write_checkpoint
 from thalweg.store.documents import append_line, read_json, read_text, to_json
@@ -120,13 +120,7 @@ class SeriesFolder:
         Raises:
             FileError: There is something already, or it cannot be written.
         """
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            taken = any(path.iterdir())
-        except OSError as error:
-            raise cannot("written", path, error) from None
-        if taken:
-            raise FileError(f"{path}, which is not empty", "an empty or a new folder")
+        claim_folder(path)
         write_atomically(path / "spec.toml", spec.to_toml())
         write_atomically(path / "environment.json", to_json(environment))
         write_atomically(path / "series.json", to_json(info.model_dump()))

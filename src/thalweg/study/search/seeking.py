@@ -17,14 +17,13 @@ from thalweg.engine import Group
 from thalweg.engine.group import load_all
 from thalweg.engine.length import Length
 from thalweg.errors import FileError, SpecError, nearest
-from thalweg.files import write_atomically
+from thalweg.files import claim_folder, write_atomically
 from thalweg.spec import Spec
 from thalweg.store import claim_path, environment
 from thalweg.store.documents import to_json
 from thalweg.store.tune import (
+    TuneInfo,
     locate_tune,
-    make_tune_folder,
-    new_tune_info,
     parse_tune,
     read_tune,
     write_tune,
@@ -207,7 +206,7 @@ def begin_tune(
         hint = nearest(chosen, measured)
         raise SpecError(f"metric={chosen!r}", "one on the validation split", hint)
     grid = space.grid() if sampler == "grid" else []
-    info = new_tune_info(
+    info = TuneInfo.new(
         name=name or (Path(out).name if out else "tune"),
         tags=list(tags),
         own=sorted(told_of(own, base)),
@@ -228,7 +227,7 @@ def begin_tune(
     path = None
     if out is not False:
         path = (claim_path(base, name or "tune") if out is None else Path(out)).absolute()
-        make_tune_folder(path)
+        claim_folder(path)
         info = info.model_copy(update={"name": name or path.name, "study": name or path.name})
     found = Tuning(info, base, own, path, memory, storage, workers, executor)
     try:
