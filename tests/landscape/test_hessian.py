@@ -360,3 +360,17 @@ def test_samples_take_the_networks_type():
 def test_layers_of_a_network_that_is_one():
     assert layers(nn.Linear(2, 1)) == ["weight", "bias"]
     assert layers(draw("convolution")) == ["0", "4"]
+
+
+def test_poolings_come_before_relus_with_the_same_products():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(18, 2)]
+    net = nn.Sequential(nn.Sequential(*layers[:3]), *layers[3:]).double()
+    x, y = torch.randn(7, 1, 8, 8).double(), torch.randint(2, (7,))
+    quick = Hessian(net, nn.CrossEntropyLoss(), [(x, y)])
+    assert [*quick.objective.network[0]._modules] == ["0", "2", "1"]
+    assert [*net[0]._modules] == ["0", "1", "2"]
+    net[0][1].register_forward_hook(lambda module, inputs, output: None)
+    plain = Hessian(net, nn.CrossEntropyLoss(), [(x, y)])
+    assert [*plain.objective.network[0]._modules] == ["0", "1", "2"]
+    assert torch.allclose(quick.dense(), plain.dense(), rtol=0, atol=1e-14)

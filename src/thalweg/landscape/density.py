@@ -148,4 +148,5 @@ def _against(w: Tensor, basis: Tensor) -> Tensor:
     """Take from each w (n, P) its part in the span of its own basis (n, s, P); return norms."""
     for own, held in zip(w, basis, strict=True):
         own.addmv_(held.T, held @ own, alpha=-1)
-    return torch.linalg.vector_norm(w, dim=1)
+    norms: Tensor = torch.linalg.vector_norm(w, dim=1)
+    return norms
