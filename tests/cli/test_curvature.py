@@ -49,6 +49,14 @@ def test_only_the_largest(told: Told, walked: Path) -> None:
     assert found["smallest"] is found["trace"] is found["noise"] is None
 
 
+def test_sharpness_alone(told: Told, walked: Path) -> None:
+    words = ("--what", "sharpness", "--subset", "80", "--json")
+    (found,) = json.loads(told("curvature", "one", *words)[0])["networks"]
+    assert found["eigenvalues"] is found["residuals"] is None
+    assert found["box"] > 0
+    assert found["ball"] > 0
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -23,6 +23,8 @@ from thalweg.cli.kinds import whole
 from thalweg.cli.parser import Commands, Namespace
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from thalweg.study import Bend, Curvature
 
 PAGE = "curvature.html"
@@ -153,15 +155,16 @@ def _bend(bend: Bend) -> Mapping[str, Any]:
     def pair(value: tuple[float, float] | None) -> dict[str, float] | None:
         return None if value is None else {"value": value[0], "error": value[1]}
 
-    assert bend.eigenvalues is not None
-    assert bend.residuals is not None
+    def numbers(tensor: Tensor | None) -> list[float] | None:
+        return None if tensor is None else tensor.tolist()
+
     return {
         "name": bend.name,
         "step": bend.step,
         "loss": bend.loss,
         "limit": bend.limit,
-        "eigenvalues": bend.eigenvalues.tolist(),
-        "residuals": bend.residuals.tolist(),
+        "eigenvalues": numbers(bend.eigenvalues),
+        "residuals": numbers(bend.residuals),
         "converged": bend.converged,
         "smallest": pair(bend.smallest),
         "trace": pair(bend.trace),
