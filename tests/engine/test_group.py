@@ -15,7 +15,7 @@ from thalweg.data import Data, index_batches
 from thalweg.data.streams import stream
 from thalweg.engine import Diverged, Evaluated, Finished, Group, Run, Snapshot, Step, short_keys
 from thalweg.engine import group as module
-from thalweg.engine.group import load_all
+from thalweg.engine.loading import load_all
 from thalweg.engine.partition import partition
 from thalweg.errors import ModelError, SpecError
 from thalweg.spec import Spec

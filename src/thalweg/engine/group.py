@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,13 +11,15 @@ from torch import Generator, Tensor, nn
 
 from thalweg import nn as networks
 from thalweg import optim
-from thalweg.data import Data, Split, load_data
+from thalweg.data import Data
 from thalweg.data.streams import stream
+from thalweg.engine.beginning import check_own, first_networks
 from thalweg.engine.build import build_course, build_rule, check_watched
 from thalweg.engine.cohort import Cohort
 from thalweg.engine.events import Event, Step
 from thalweg.engine.feed import Feed, Orders
 from thalweg.engine.length import Length
+from thalweg.engine.loading import load_all
 from thalweg.engine.loop import descend
 from thalweg.engine.member import Member
 from thalweg.engine.metrics import Metric, build_metrics, check_metrics
@@ -190,7 +190,7 @@ class Group:
         judges = [Judge(spec) for spec in specs]
         if self._model is not None:
             for spec in specs:
-                _check_own(self._model, spec)
+                check_own(self._model, spec)
         data = load_all(specs, self._data, self._loaded)
         sizes = [
             {name: tuple(split.x.shape) for name, split in each.splits().items()}
@@ -213,7 +213,7 @@ class Group:
                 )
             ],
             data=data,
-            modules=_networks(specs, data, self._model),
+            modules=first_networks(specs, data, self._model),
             rules=rules,
             regularisation=[
                 Regularisation(spec.l1, spec.l2, spec.clip_value, spec.clip_norm) for spec in specs
@@ -362,94 +362,6 @@ class Group:
         return found
 
 
-def load_all(
-    specs: Sequence[Spec], data: Any = None, loaded: dict[DataSpec, Data] | None = None
-) -> list[Data]:
-    """Return the data of each spec, on its device; what is equal is one tensor.
-
-    Args:
-        specs: What asks for them.
-        data: Data of your own, instead of the specs' sources.
-        loaded: What was loaded before; what is new is added to it.
-
-    Raises:
-        DataError: They cannot be loaded.
-    """
-    loaded = {} if loaded is None else loaded
-    for spec in specs:
-        if spec.data in loaded:
-            continue
-        loading = {k: getattr(spec.data, k) for k in DataSpec.model_fields if k != "source"}
-        source = spec.data.source if data is None else data
-        new = load_data(source, **loading, device=spec.device)
-        for old in loaded.values():
-            new = _shared(new, old)
-        loaded[spec.data] = new
-    return [loaded[spec.data] for spec in specs]
-
-
-def _shared(new: Data, old: Data) -> Data:
-    """Return data whose tensors are another's where they are equal."""
-
-    def one(mine: Tensor, theirs: Tensor) -> Tensor:
-        same = mine.shape == theirs.shape and torch.equal(mine, theirs)
-        return theirs if same else mine
-
-    splits = dict(new.splits())
-    for name in splits.keys() & old.splits().keys():
-        mine, theirs = splits[name], old.splits()[name]
-        x, y = one(mine.x, theirs.x), one(mine.y, theirs.y)
-        true_y = y if mine.true_y is mine.y else one(mine.true_y, theirs.true_y)
-        same = x is theirs.x and y is theirs.y and true_y is theirs.true_y
-        splits[name] = theirs if same else Split(x, y, true_y)
-    val, test = splits.get("val"), splits.get("test")
-    return replace(new, train=splits["train"], val=val, test=test)
-
-
 def order_seed(spec: Spec) -> int:
     """Return the seed of the data order."""
     return spec.seed if spec.order_seed is None else spec.order_seed
-
-
-def _networks(
-    specs: Sequence[Spec], data: Sequence[Data], own: nn.Module | None
-) -> list[nn.Module]:
-    """Return the network that each spec begins with; those that begin alike share one."""
-    made: dict[tuple[int, str], nn.Module] = {}
-    found = []
-    for spec, samples in zip(specs, data, strict=True):
-        key = spec.seed, spec.model.model_dump_json()
-        if key not in made:
-            made[key] = _network(spec, samples, own)
-        found.append(made[key])
-    return found
-
-
-def _network(spec: Spec, data: Data, own: nn.Module | None) -> nn.Module:
-    """Return the network that a spec begins with."""
-    draw = Generator().manual_seed(spec.seed)
-    if own is None:
-        own = networks.build(
-            spec.model.name,
-            input_shape=data.input_shape,
-            out_features=data.out_features,
-            generator=draw,
-            init=spec.model.init,
-            **spec.model.options,
-        )
-    elif spec.model.init != "default":
-        own = networks.initialize(copy.deepcopy(own), spec.model.init, draw)
-    if spec.model.weights is not None:
-        own = copy.deepcopy(own)
-        networks.load_weights(own, Path(spec.model.weights))
-    return own
-
-
-def _check_own(model: object, spec: Spec) -> None:
-    """Check that a model of the user's own is one, and that the spec does not shape it."""
-    if not isinstance(model, nn.Module):
-        got = f"the class {model.__name__}" if isinstance(model, type) else repr(model)
-        raise ModelError(f"{got} as a model", "the name of a model, or an nn.Module")
-    if spec.model.options:
-        got = f"{', '.join(spec.model.options)} for a model of your own"
-        raise SpecError(got, "options of a named model", "init is the only one for both")

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from thalweg.engine.events import Evaluated, Event, Step
-from thalweg.errors import SpecError, ThalwegError
+from thalweg.errors import SpecError
+from thalweg.frames import to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,8 +88,4 @@ class History:
         """
         if by not in {"steps", "epochs"}:
             raise SpecError(f"by={by!r}", "steps or epochs")
-        try:
-            import pandas as pd
-        except ImportError:
-            raise ThalwegError("no pandas", "pandas", "pip install pandas") from None
-        return pd.DataFrame(self.steps if by == "steps" else self.epochs)
+        return to_frame(self.steps if by == "steps" else self.epochs)

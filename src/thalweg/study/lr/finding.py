@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from thalweg import optim
 from thalweg.data import Data
 from thalweg.engine.build import build_course, build_rule
-from thalweg.engine.group import load_all
 from thalweg.engine.length import Length
+from thalweg.engine.loading import load_all
 from thalweg.errors import SpecError
 from thalweg.spec import Spec
 from thalweg.study.lr.forks import Forks

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import TYPE_CHECKING, Any
 
-from thalweg.errors import ThalwegError
+from thalweg.frames import to_frame
 from thalweg.study.intervals import LEVEL
 from thalweg.study.lr.forks import Fork
 from thalweg.study.lr.range_test import RangeTest
@@ -210,11 +210,7 @@ class FoundLr:
         Raises:
             ThalwegError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise ThalwegError("no pandas", "pandas", "pip install pandas") from None
-        return pd.DataFrame(self.columns)
+        return to_frame(self.columns)
 
     def figure(self) -> Any:
         """Return it as a Plotly figure."""

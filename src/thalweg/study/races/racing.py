@@ -12,7 +12,7 @@ from thalweg.cluster import Executor, open_executor
 from thalweg.cluster.opening import On
 from thalweg.data import Data
 from thalweg.engine import Group
-from thalweg.engine.group import load_all
+from thalweg.engine.loading import load_all
 from thalweg.engine.stop import Condition
 from thalweg.errors import FileError, SpecError, nearest
 from thalweg.spec import Spec

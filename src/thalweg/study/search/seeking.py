@@ -14,8 +14,8 @@ from thalweg.cluster import Executor, open_executor
 from thalweg.cluster.opening import On
 from thalweg.data import Data
 from thalweg.engine import Group
-from thalweg.engine.group import load_all
 from thalweg.engine.length import Length
+from thalweg.engine.loading import load_all
 from thalweg.errors import FileError, SpecError, nearest
 from thalweg.files import claim_folder, write_atomically
 from thalweg.spec import Spec

@@ -16,8 +16,9 @@ from optuna.storages import BaseStorage
 from thalweg.cluster import Executor
 from thalweg.engine import Event, Group
 from thalweg.engine.stop import lower_is_better
-from thalweg.errors import DataError, FileError, SpecError, ThalwegError
+from thalweg.errors import DataError, FileError, SpecError
 from thalweg.files import remove, write_atomically
+from thalweg.frames import to_frame
 from thalweg.spec import Spec
 from thalweg.store import is_series
 from thalweg.store.lock import locked
@@ -378,11 +379,7 @@ class Tuning:
         Raises:
             ThalwegError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise ThalwegError("no pandas", "pandas", "pip install pandas") from None
-        return pd.DataFrame(self.table)
+        return to_frame(self.table)
 
 
 def open_tuning(path: Path, own: Mapping[str, Any], **options: Any) -> Tuning:

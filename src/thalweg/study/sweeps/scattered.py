@@ -11,8 +11,8 @@ from torch import Tensor
 from thalweg.cluster import Done, Executor, Lost, Told, Work
 from thalweg.data import Data, Split
 from thalweg.engine import Event, Group, History, States, Step
-from thalweg.engine.group import load_all
 from thalweg.engine.history import CLOCK, Columns
+from thalweg.engine.loading import load_all
 from thalweg.spec import DataSpec, Spec
 from thalweg.study.sweeps.grid import Point
 from thalweg.study.sweeps.series import Result, Series

@@ -12,7 +12,8 @@ from thalweg.cluster import Executor, open_executor
 from thalweg.cluster.opening import On
 from thalweg.engine import Event, States
 from thalweg.engine.history import CLOCK
-from thalweg.errors import FileError, SpecError, ThalwegError, nearest
+from thalweg.errors import FileError, SpecError, nearest
+from thalweg.frames import to_frame
 from thalweg.spec import Spec
 from thalweg.store import SeriesFolder, find_series
 from thalweg.study.intervals import Interval, mean_interval
@@ -107,11 +108,7 @@ class Sweep:
         Raises:
             ThalwegError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError:
-            raise ThalwegError("no pandas", "pandas", "pip install pandas") from None
-        return pd.DataFrame(self.results)
+        return to_frame(self.results)
 
     def model(self, number: int) -> nn.Module:
         """Return a member's network as it was evaluated at its end.
