@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from thalweg import optim
-from thalweg.engine.cohort import Again, Cohort
+from thalweg.engine.again import Again
+from thalweg.engine.cohort import Cohort
 from thalweg.engine.course import Course
 from thalweg.engine.slices import Slice, kind, merged, neighbours, separate
 from thalweg.errors import ModelError
