@@ -245,9 +245,9 @@ def test_a_signal_saves_it_and_resume_goes_on(
 
 def _signal_after(monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
     """Send SIGINT to this process after so many updates of what is recorded."""
-    from thalweg.study.sweeps import recorded
+    from thalweg.study.sweeps.writing import GroupWriter
 
-    original = recorded._GroupWriter.__call__
+    original = GroupWriter.__call__
     made = 0
 
     def call(self: Any, event: Any) -> None:
@@ -257,7 +257,7 @@ def _signal_after(monkeypatch: pytest.MonkeyPatch, moves: int) -> None:
             os.kill(os.getpid(), signal.SIGINT)
         original(self, event)
 
-    monkeypatch.setattr(recorded._GroupWriter, "__call__", call)
+    monkeypatch.setattr(GroupWriter, "__call__", call)
 
 
 def test_a_full_disk_loses_nothing(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,6 +14,7 @@ from thalweg.data import Split
 from thalweg.engine import Metric, Run, build_metrics
 from thalweg.engine.feed import Batch, parts
 from thalweg.errors import DataError, ModelError, SpecError, nearest
+from thalweg.landscape.means import Means, join
 from thalweg.landscape.sizes import sizes, widest
 from thalweg.nn import Loss, Stack, build_loss
 from thalweg.nn.stacked.alike import rates, set_rates
@@ -25,49 +24,6 @@ Statistics = Literal["frozen", "estimated", "interpolated"]
 
 Where = Tensor | nn.Module | Mapping[str, Tensor]
 """A point of the parameter space: flat, a network, or a state dict."""
-
-
-@dataclass(frozen=True, eq=False)
-class Means:
-    """What K networks have measured, chunk by chunk of the same samples.
-
-    Args:
-        by_name: Means over each of the m chunks, ``loss`` first: (K, m) each, float64.
-        shares: The chunks' shares of the samples, (m,), float64.
-    """
-
-    by_name: Mapping[str, Tensor]
-    shares: Tensor
-
-    def values(self) -> dict[str, Tensor]:
-        """Return the means over all samples, (K,) each."""
-        return {name: (means * self.shares).sum(1) for name, means in self.by_name.items()}
-
-    def errors(self, reference: Means) -> dict[str, Tensor]:
-        """Return the standard errors of the differences to one network, (K,) each.
-
-        All networks see the same samples, so that what the samples have in common cancels. The
-        spread is that between chunks, which must be samples in random order; with one chunk it is
-        not a number.
-
-        Args:
-            reference: What that network has measured, (1, m) each.
-
-        Example:
-            >>> same, halves = torch.zeros(1, 2).double(), torch.tensor([0.5, 0.5]).double()
-            >>> two = Means({"loss": torch.tensor([[1.0, 3.0]]).double()}, halves)
-            >>> two.errors(Means({"loss": same}, halves))["loss"].item()  # √2 / √2
-            1.0
-        """
-        m = len(self.shares)
-        found = {}
-        of = m if m > 1 else math.nan
-        for name, means in self.by_name.items():
-            d = means - reference.by_name[name]
-            away = d - (d * self.shares).sum(1, keepdim=True)
-            spread = ((away * self.shares) ** 2).sum(1)
-            found[name] = (spread * of / (of - 1)).sqrt()
-        return found
 
 
 class Ground:
@@ -412,15 +368,6 @@ def estimate(stack: Stack, batches: Iterable[Batch]) -> None:
         stack.context.share = x.shape[1] / seen
         stack.forward(x, train=True)
     stack.context.share = None
-
-
-def join(found: Sequence[Means]) -> Means:
-    """Return what several tiles of networks have measured as one."""
-    names = found[0].by_name
-    return Means(
-        {name: torch.cat([each.by_name[name] for each in found]) for name in names},
-        found[0].shares,
-    )
 
 
 def _convert(samples: Split, dtype: torch.dtype, device: torch.device) -> Split:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from thalweg.engine.feed import Batch
 from thalweg.landscape.directions import Directions
-from thalweg.landscape.ground import Ground, Means, Statistics, copies, estimate
+from thalweg.landscape.ground import Ground, Statistics, copies, estimate
+from thalweg.landscape.means import Means
 from thalweg.landscape.sizes import VIEWS
 from thalweg.nn import Stack
 from thalweg.nn.stacked.alike import hooked, layers

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from thalweg.cluster import Done, Executor, Here, Work
 from thalweg.landscape.directions import Directions
-from thalweg.landscape.ground import Ground, Means, Statistics, join
+from thalweg.landscape.ground import Ground, Statistics
+from thalweg.landscape.means import Means, join
 from thalweg.landscape.sheet import Sheet
 
 LARGEST = 8

@@ -14,12 +14,8 @@ from thalweg.study.questions.arms import Arm, difference, sign
 from thalweg.study.questions.batching import _noise as noise_chapter
 from thalweg.study.questions.batching import _quality as quality_chapter
 from thalweg.study.questions.batching import _words as batch_words
-from thalweg.study.questions.batching import (
-    best_by_size,
-    critical_sizes,
-    fit_critical,
-    geometric,
-)
+from thalweg.study.questions.batching import best_by_size
+from thalweg.study.questions.critical import critical_sizes, fit_critical, geometric
 from thalweg.study.questions.memorising import CORRUPTIONS, MEMORISE, RANDOM, TRUE
 from thalweg.study.questions.memorising import _can as can
 from thalweg.study.questions.memorising import _fractions as fractions

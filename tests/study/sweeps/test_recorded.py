@@ -20,7 +20,7 @@ from thalweg.errors import DataError, FileError
 from thalweg.spec import Spec
 from thalweg.store import SeriesFolder, read_checkpoint, write_checkpoint
 from thalweg.study import Interrupted, go_on_sweep, load_sweep, resume
-from thalweg.study.sweeps import recorded
+from thalweg.study.sweeps import writing
 from thalweg.study.sweeps.grid import grid
 from thalweg.study.sweeps.recorded import begin_series
 from thalweg.study.sweeps.series import Series
@@ -327,7 +327,7 @@ def test_states_that_do_not_reach_to_the_checkpoint(tmp_path: Path) -> None:
 def test_states_go_to_the_disk_between_checkpoints(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recorded, "LOOSE", 0)
+    monkeypatch.setattr(writing, "LOOSE", 0)
     base = BASE.override({"record.checkpoint_every": "7steps"})
     series = Series(grid(base, OVER, 2))
     folder, events = begin_series(series, base, kind="sweep", out=tmp_path / "sweep")

@@ -61,16 +61,16 @@ def test_members_record_the_states_that_their_runs_would():
 
 
 def test_groups_load_what_they_share_once(monkeypatch):
-    from thalweg.engine import group
+    from thalweg.engine import loading
 
     loads: list[object] = []
-    original = group.load_data
+    original = loading.load_data
 
     def load(*given, **options):
         loads.append(given)
         return original(*given, **options)
 
-    monkeypatch.setattr(group, "load_data", load)
+    monkeypatch.setattr(loading, "load_data", load)
     series = Series(grid(BASE, {"batch_size": [8, 16, 32]}, 2))
     for _ in series.events():
         pass

@@ -13,9 +13,10 @@ from thalweg.engine.history import Columns
 from thalweg.errors import DataError
 from thalweg.store import SeriesFolder, Table
 from thalweg.study.signals import Interrupted, stop_on_signals
-from thalweg.study.sweeps.recorded import MOST_OF_THE_TIME, results_table
+from thalweg.study.sweeps.results import results_table
 from thalweg.study.sweeps.scattered import Outcome, Over, scatter
 from thalweg.study.sweeps.series import Series
+from thalweg.study.sweeps.writing import MOST_OF_THE_TIME
 from thalweg.study.training import fingerprint
 
 

@@ -23,8 +23,8 @@ from thalweg.study.sweeps.recorded import (
     check_own,
     go_on_series,
     read_series,
-    results_table,
 )
+from thalweg.study.sweeps.results import results_table
 from thalweg.study.sweeps.scattered import events_of, group_size, with_threads
 from thalweg.study.sweeps.series import Series
 from thalweg.study.training import settle
