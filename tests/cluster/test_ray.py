@@ -95,7 +95,7 @@ def test_a_landscape_while_a_node_is_killed(executor, cluster, second):
     for surface in survey(ground, plane, 33, statistics="estimated", executor=executor):
         surfaces.append(int(surface.done.sum()))
         if not killed:
-            assert executor.workers == 2
+            assert executor.workers >= 2  # one that was killed before may not be known dead yet
             cluster.remove_node(second, allow_graceful=False)
             killed = True
     assert surfaces == sorted(set(surfaces))
