@@ -229,6 +229,17 @@ def test_a_trial_that_is_not_whole_is_given_up(small: dict[str, Any], tmp_path: 
     assert len({repr(trial.values) for trial in again.trials}) == 4
 
 
+def test_the_last_trial_of_a_grid_is_not_another_one(small: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**small, "sampler": "grid", "trials": 1, "best": 1, "seeds": 1}
+    found, events = begin_tune(**settings, out=tmp_path / "s")
+    events.close()  # type: ignore[attr-defined]
+    with found.study() as study:
+        torn = found.space.suggest(study.ask())  # its worker dies before it belongs to a wave
+    again = tw.resume(tmp_path / "s")
+    assert isinstance(again, tw.Tuning)
+    assert [dict(trial.values) for trial in again.trials] == [torn]
+
+
 def test_one_process_ends_it_while_others_may_help(small: dict[str, Any], tmp_path: Path) -> None:
     _, events = begin_tune(**small, out=tmp_path / "search")
     events.close()  # type: ignore[attr-defined]

@@ -163,9 +163,11 @@ class Ledger:
         """
         with holding(self.locks, ASK), answering():
             found = self.study.get_trials(deepcopy=False)
-            for each in found:
-                if each.state == TrialState.RUNNING and not _counts(each):
-                    self._forget(each)
+            torn = [t for t in found if t.state == TrialState.RUNNING and not _counts(t)]
+            for each in torn:
+                self._forget(each)
+            if torn:  # one of a grid waits again
+                found = self.study.get_trials(deepcopy=False)
             counted = [each for each in found if _counts(each)]
             left = self.total - len(counted)
             if left <= 0:
@@ -260,7 +262,7 @@ class Ledger:
         with answering():
             try:
                 self._storage.set_trial_state_values(self._id(number), end, _values(last))
-            except optuna.exceptions.UpdateFinishedTrialError:
+            except RuntimeError:  # UpdateFinishedTrialError, where Optuna calls it so
                 got = f"trial {number}, which another worker has told"
                 raise FileError(got, "a connection that does not break") from None
 
