@@ -14,6 +14,8 @@ from thalweg.errors import ModelError
 from thalweg.nn.layers import Residual
 from thalweg.nn.stacked import Stack, stack
 from thalweg.nn.stacked.fallback import Autograd
+from thalweg.nn.stacked.pooled import PooledConv2d
+from thalweg.nn.stacked.pooling import MaxPool2x2
 from thalweg.nn.stacked.shape import Chain
 
 
@@ -151,13 +153,16 @@ def test_any_perceptron_has_the_gradients_of_autograd(
         torch.testing.assert_close(stacked.view(stacked.grad, key)[0], parameter.grad)
 
 
-def test_pooling_gives_the_gradient_of_a_tie_to_the_first() -> None:
-    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.MaxPool2d(2), nn.Flatten())
-    net[0].weight.data.fill_(1.0)
+@pytest.mark.parametrize("between", [[nn.Identity()], []])
+def test_pooling_gives_the_gradient_of_a_tie_to_the_first(between: list[nn.Module]) -> None:
+    pooling = nn.MaxPool2d(2), nn.Flatten()
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), *between, *pooling)
+    net[0].weight.data.fill_(1.0)  # what goes back through it is as it was
     stacked = Stack([net])
     x = torch.randint(0, 3, (1, 50, 1, 4, 4), generator=torch.Generator().manual_seed(0)).float()
     stacked.forward(x, train=True)
-    pool, inner = stacked._root.layers[1], x[0].clone().requires_grad_()
+    pool, inner = stacked._root.layers[-2], x[0].clone().requires_grad_()
+    assert type(pool) is (MaxPool2x2 if between else PooledConv2d)
     g = torch.rand(50, 1, 2, 2)
     ours = pool.backward(g[None].clone(), need_input=True)
     torch.max_pool2d(inner, 2).backward(g)

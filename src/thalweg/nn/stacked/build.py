@@ -35,6 +35,7 @@ from thalweg.nn.stacked.layer import Layer
 from thalweg.nn.stacked.layer_norm import GroupNorm, LayerNorm
 from thalweg.nn.stacked.linear import Linear
 from thalweg.nn.stacked.norm import BatchNorm
+from thalweg.nn.stacked.pooled import PooledConv2d, pooled
 from thalweg.nn.stacked.pooling import MaxPool2d, MaxPool2x2, max_pool
 from thalweg.nn.stacked.shape import Chain, Flatten, Identity, Residual, Unflatten
 from thalweg.nn.stacked.vmapped import Vmapped
@@ -91,9 +92,7 @@ class Builder:
         if reason := why_not(module):
             return self._autograd(module, prefix, reason)
         stack, context, path = self.stack, self.context, prefix.removesuffix(".")
-        names = [name for name, _ in module.named_parameters(recurse=False)]
-        parameters = {n: stack.view(stack.theta, prefix + n) for n in names}
-        grads = {n: stack.view(stack.grad, prefix + n) for n in names}
+        parameters, grads = self._tensors(module, prefix)
         weight, bias = parameters.get("weight"), parameters.get("bias")
         weight_grad, bias_grad = grads.get("weight"), grads.get("bias")
         match module:
@@ -189,6 +188,8 @@ class Builder:
             wide, count = self._wide(children[place:], prefix)
             if wide is not None:
                 before, done = wide, place + count
+            elif (both := self._pooled(children[place : place + 2], prefix)) is not None:
+                before, done = both, place + 2
             elif type(child) is nn.ReLU and not why_not(child) and isinstance(before, WRITERS):
                 before = ReLU(self.context, inplace=True)
             else:
@@ -225,6 +226,27 @@ class Builder:
         if chain:
             self.merged.discard(last)
         return (WideConvolutions(self.context, chain, operands) if chain else None), done
+
+    def _tensors(self, module: nn.Module, prefix: str) -> tuple[dict[str, Tensor], ...]:
+        """Return a module's own parameters by name, and their gradients, (K, …) each."""
+        names = [name for name, _ in module.named_parameters(recurse=False)]
+        flats = self.stack.theta, self.stack.grad
+        parameters, grads = ({n: self.stack.view(t, prefix + n) for n in names} for t in flats)
+        return parameters, grads
+
+    def _pooled(
+        self, children: Sequence[tuple[str, nn.Module | None]], prefix: str
+    ) -> Layer | None:
+        """Return a convolution and the pooling after it as one layer, if that is quicker."""
+        if len(children) < 2 or any(child is None or why_not(child) for _, child in children):
+            return None
+        (name, conv), (_, pool) = children
+        if not pooled(conv, pool, self.stack.theta, self.context):
+            return None
+        self.merged.add(f"{prefix}{name}")
+        own, grads = self._tensors(conv, f"{prefix}{name}.")
+        biases = own.get("bias"), grads.get("bias")
+        return PooledConv2d(self.context, conv, own["weight"], grads["weight"], *biases)
 
     def _autograd(self, module: nn.Module, prefix: str, reason: str) -> Layer:
         stack, copies = self.stack, []

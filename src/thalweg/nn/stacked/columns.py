@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from thalweg.nn import kernels
 from thalweg.nn.stacked.convolution import Conv2d
@@ -31,28 +31,35 @@ def convolution(
     bias_grad: Tensor | None,
 ) -> Conv2d:
     """Return the fastest layer that does what the module does; arguments as of ``Conv2d``."""
-    suits = (
+    kind = Conv2d
+    if by_patches(module, weight, context):
+        kind = ColumnConv2d if by_columns(module, weight, context) else StripConv2d
+    return kind(context, module, weight, weight_grad, bias, bias_grad)
+
+
+def by_patches(module: nn.Conv2d, weight: Tensor, context: Context) -> bool:
+    """Tell whether a convolution is quicker as a product, given parameters of the stack."""
+    return (
         max(module.in_channels, module.out_channels) <= FEW
         and module.groups == 1
         and module.stride == (1, 1)
         and weight.device.type == "cpu"
         and weight.dtype == context.precision
     )
-    kind = Conv2d
-    if suits:
-        kind = StripConv2d if weight[0, 0, :, 0].numel() >= DEEP else ColumnConv2d
-    return kind(context, module, weight, weight_grad, bias, bias_grad)
 
 
-class PatchConv2d(Conv2d):
-    """What such convolutions share: how x and its gradient lie in memory.
+def by_columns(module: nn.Conv2d, weight: Tensor, context: Context) -> bool:
+    """Tell whether that is one product of whole patches."""
+    small = module.in_channels * module.kernel_size[1] < DEEP
+    return small and by_patches(module, weight, context)
 
-    Patches end in a row of ones, and weights in the bias.
-    """
 
-    kept = ("patches", "images", "shape")
-    patches: Tensor
+class SideBySide(Conv2d):
+    """What such convolutions share: how x and its gradient lie in memory."""
+
+    kept: tuple[str, ...] = ("images", "shape")
     images: Tensor
+    shape: Size
 
     def __init__(
         self,
@@ -68,39 +75,6 @@ class PatchConv2d(Conv2d):
         self.whole = weight, weight_grad, bias, bias_grad
         self.padding, self.dilation = module.padding, module.dilation
         self.has_bias = int(bias is not None)
-
-    def forward(self, x: Tensor, *, train: bool) -> Tensor:
-        weight = self.whole[0]
-        images = self._images(x)
-        height, width = self._size(images)
-        y = self.buffer("y", (*weight.shape[:2], height * width * images.shape[-1]), weight)
-        patches = self.multiply(images, y)
-        if train:
-            self.images, self.shape, self.patches = images, x.shape, patches
-        return y.view(*weight.shape[:2], height, width, -1).movedim(-1, 1)
-
-    @abstractmethod
-    def multiply(self, images: Tensor, y: Tensor) -> Tensor:
-        """Write the outputs, (K, out, height·width·batch), and return patches for ``correlate``."""
-
-    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
-        g = g.movedim(1, -1)
-        g = g.reshape(*g.shape[:3], -1)
-        self.correlate(g)
-        if not need_input:
-            return None
-        gx = self.buffer("gx", (len(g), *self.images.shape[1:]), g)
-        # (K, kernel height, in · kernel width, out)
-        turned = self.whole[0].permute(0, 3, 2, 4, 1).flatten(2, 3).contiguous()
-        for gk, w, place in zip(g.flatten(2), turned, gx, strict=True):
-            self._input(gk, w, place)
-        up, left = self.padding
-        *_, height, width = self.shape
-        return gx[..., up : up + height, left : left + width, :].movedim(-1, 1)
-
-    @abstractmethod
-    def correlate(self, g: Tensor) -> None:
-        """Write the parameters' gradients, given the outputs', (K, out, height, width·batch)."""
 
     def _size(self, images: Tensor) -> tuple[int, int]:
         """Return the output's height and width."""
@@ -125,6 +99,17 @@ class PatchConv2d(Conv2d):
         images[:, :, up : up + height, left : left + width].copy_(x)
         return images
 
+    def _inputs(self, g: Tensor) -> Tensor:
+        """Return the gradient of x, given the outputs', (K, out, height·width·batch)."""
+        gx = self.buffer("gx", (len(g), *self.images.shape[1:]), g)
+        # (K, kernel height, in · kernel width, out)
+        turned = self.whole[0].permute(0, 3, 2, 4, 1).flatten(2, 3).contiguous()
+        for gk, w, place in zip(g, turned, gx, strict=True):
+            self._input(gk, w, place)
+        up, left = self.padding
+        *_, height, width = self.shape
+        return gx[..., up : up + height, left : left + width, :].movedim(-1, 1)
+
     def _input(self, g: Tensor, turned: Tensor, gx: Tensor) -> None:
         """Write the gradient of one member's padded input.
 
@@ -148,6 +133,40 @@ class PatchConv2d(Conv2d):
             gx[:, :, width:].zero_()
         for j in range(1, broad):
             gx.narrow(2, j * self.dilation[1], width).add_(parts[:, j])
+
+
+class PatchConv2d(SideBySide):
+    """What such convolutions share that compute all their outputs at once.
+
+    Patches end in a row of ones, and weights in the bias.
+    """
+
+    kept: tuple[str, ...] = (*SideBySide.kept, "patches")
+    patches: Tensor
+
+    def forward(self, x: Tensor, *, train: bool) -> Tensor:
+        weight = self.whole[0]
+        images = self._images(x)
+        height, width = self._size(images)
+        y = self.buffer("y", (*weight.shape[:2], height * width * images.shape[-1]), weight)
+        patches = self.multiply(images, y)
+        if train:
+            self.images, self.shape, self.patches = images, x.shape, patches
+        return y.view(*weight.shape[:2], height, width, -1).movedim(-1, 1)
+
+    @abstractmethod
+    def multiply(self, images: Tensor, y: Tensor) -> Tensor:
+        """Write the outputs, (K, out, height·width·batch), and return patches for ``correlate``."""
+
+    def backward(self, g: Tensor, *, need_input: bool) -> Tensor | None:
+        g = g.movedim(1, -1)
+        g = g.reshape(*g.shape[:3], -1)
+        self.correlate(g)
+        return self._inputs(g.flatten(2)) if need_input else None
+
+    @abstractmethod
+    def correlate(self, g: Tensor) -> None:
+        """Write the parameters' gradients, given the outputs', (K, out, height, width·batch)."""
 
 
 class ColumnConv2d(PatchConv2d):

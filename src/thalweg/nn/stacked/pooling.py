@@ -90,8 +90,8 @@ class MaxPool2x2(Layer):
         for k in range(0, len(g), few):
             some = slice(k, k + few)
             rows = wide[: len(g[some])]
-            _share(g[some], self.lower[some], rows[..., ::2, :, :], rows[..., 1::2, :, :])
-            _share(rows, self.right[some], left[some], right[some])
+            share(g[some], self.lower[some], rows[..., ::2, :, :], rows[..., 1::2, :, :])
+            share(rows, self.right[some], left[some], right[some])
         return self._images(gx)
 
     def _images(self, x: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ def _windows(x: Tensor) -> Tensor:
     return x[..., : height // 2 * 2, : width // 2 * 2, :]
 
 
-def _share(g: Tensor, excess: Tensor, first: Tensor, second: Tensor) -> None:
+def share(g: Tensor, excess: Tensor, first: Tensor, second: Tensor) -> None:
     """Give each gradient to the second place where that is in excess, else to the first."""
     aten.threshold_backward.grad_input(g, excess, 0, grad_input=second)
     torch.sub(g, second, out=first)
