@@ -93,7 +93,7 @@ def test_a_cluster_that_is_not_there(monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ThalwegError, match=r"Hint: on its head: ray start"):
         open_executor("ray")
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30  # importing Ray may take some of it
 
 
 def test_without_ray(monkeypatch):
@@ -126,7 +126,7 @@ def test_workers_end_with_whoever_asked(tmp_path):
         number = next(int(line) for line in process.stdout if line.strip())
         assert Path(f"/proc/{number}").exists()
         process.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while Path(f"/proc/{number}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not Path(f"/proc/{number}").exists()

@@ -347,9 +347,12 @@ def test_kill_9_at_several_moments(
     begin = time.monotonic()
     assert nursery(*WORDS, "--out", str(tmp_path / "whole")) == 0
     took = time.monotonic() - begin
-    moments = iter([0.2 * took, 0.45 * took, 0.3 * took])
-    assert _killed(nursery, tmp_path / "race", moments) >= 2
-    found = came_to(load_race(tmp_path / "race"))
+    kills, folder = 0, tmp_path / "race"
+    while kills < 2:  # sooner, if this machine was busier with the whole one
+        shutil.rmtree(folder, ignore_errors=True)
+        kills = _killed(nursery, folder, iter([0.2 * took, 0.45 * took, 0.3 * took]))
+        took /= 2
+    found = came_to(load_race(folder))
     assert found == came_to(load_race(tmp_path / "whole"))
     assert found["verdict"] == result["verdict"]
 
