@@ -14,7 +14,7 @@ from thalweg import optim
 from thalweg.data import Split
 from thalweg.engine.again import Again
 from thalweg.engine.course import Course
-from thalweg.engine.feed import Batch, has_own, parts
+from thalweg.engine.feed import Batch, chunk_size, has_own, parts
 from thalweg.engine.metrics import Average, Metric
 from thalweg.engine.ranks import Ranks
 from thalweg.engine.regularisation import Regularisation, Regularisations
@@ -22,9 +22,6 @@ from thalweg.engine.slices import Slice, neighbours, separate
 from thalweg.errors import ModelError
 from thalweg.nn import Loss
 from thalweg.nn.stacked import Stack
-
-CHUNK = 1000
-"""Samples that are evaluated at a time."""
 
 WHOLE = nullcontext()
 """A batch that is here as a whole."""
@@ -70,6 +67,7 @@ class Cohort:
 
     Attributes:
         stack: The networks' parameters, gradients and layers.
+        chunk: Samples that are evaluated at a time.
         layout: Where each parameter lies in a row of the stack, and its shape.
         slices: The rules, their tensors, and the members that each of them moves.
         updates: Updates made.
@@ -104,6 +102,7 @@ class Cohort:
             generators=generators,
             exact=exact,
         )
+        self.chunk = chunk_size(modules[0], self.stack.device)
         self.loss, self.metrics, self.everything = loss, dict(metrics or {}), everything
         self.skip_nonfinite, self.ranks = skip_nonfinite, ranks
         if ranks is not None:
@@ -393,44 +392,44 @@ class Cohort:
                 yield
 
     @torch.no_grad()
-    def outputs(self, x: Tensor, *, slow: bool = True, chunk: int = CHUNK) -> Tensor:
+    def outputs(self, x: Tensor, *, slow: bool = True, chunk: int | None = None) -> Tensor:
         """Return the outputs (K, N, …) for inputs (N, …), in evaluation mode.
 
         Args:
             x: Inputs on the cohort's device.
             slow: Use the rule's averaged weights where it has such.
-            chunk: Samples at a time.
+            chunk: Samples at a time; what suits the networks if None.
         """
         with self.evaluation(slow=slow):
-            parts = [self.stack.forward(part.unsqueeze(0)).clone() for part in x.split(chunk)]
-        return torch.cat(parts, dim=1)
+            few = x.split(chunk or self.chunk)
+            return torch.cat([self.stack.forward(part.unsqueeze(0)).clone() for part in few], 1)
 
     def evaluate(
-        self, split: Split | Sequence[Split], *, slow: bool = True, chunk: int = CHUNK
+        self, split: Split | Sequence[Split], *, slow: bool = True, chunk: int | None = None
     ) -> dict[str, tuple[float, ...]]:
         """Return loss and metrics over a split, in evaluation mode, one number a member.
 
         Args:
             split: Samples on the cohort's device: for all members, or of each, equally many.
             slow: Use the rule's averaged weights where it has such.
-            chunk: Samples at a time.
+            chunk: Samples at a time; what suits the networks if None.
         """
         with self.evaluation(slow=slow):
             return self.measure(split, chunk=chunk)
 
     @torch.no_grad()
     def measure(
-        self, split: Split | Sequence[Split], *, chunk: int = CHUNK, together: bool = False
+        self, split: Split | Sequence[Split], *, chunk: int | None = None, together: bool = False
     ) -> dict[str, tuple[float, ...]]:
         """Return loss and metrics in evaluation mode, of the networks as they are.
 
         Args:
             split: Samples on the cohort's device: for all members, or of each, equally many.
-            chunk: Samples at a time.
+            chunk: Samples at a time; what suits the networks if None.
             together: Let each of the processes that train together take a share of the chunks.
         """
         average, ranks = Average(), self.ranks if together else None
-        for number, (x, y) in enumerate(parts(split, chunk)):
+        for number, (x, y) in enumerate(parts(split, chunk or self.chunk)):
             if ranks is not None and number % ranks.world != ranks.rank:
                 continue
             outputs = self.stack.forward(x)

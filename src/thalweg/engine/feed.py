@@ -6,9 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from thalweg.data import Split, index_batches
+
+CHUNK = 1000
+"""Samples that are evaluated at a time."""
+
+IMAGES = 250
+"""The same for convolutions on a CPU, where what each sample leaves behind soon fills a cache."""
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 Batch = tuple[Tensor, Tensor]
 """Inputs, (1 or K, batch, …), and labels (batch,) or (K, batch), or targets, with one axis more."""
@@ -141,6 +149,17 @@ class Feed:
     def everything(self) -> Iterator[Batch]:
         """Iterate over all training samples in their own order."""
         return parts(self.splits, self.size)
+
+
+def chunk_size(network: nn.Module, device: torch.device | str = "cpu") -> int:
+    """Return how many samples to evaluate at a time.
+
+    Example:
+        >>> chunk_size(nn.Linear(2, 1)), chunk_size(nn.Sequential(nn.Conv2d(1, 6, 5)))
+        (1000, 250)
+    """
+    small = any(isinstance(module, CONVOLUTIONS) for module in network.modules())
+    return IMAGES if small and torch.device(device).type == "cpu" else CHUNK
 
 
 def parts(split: Split | Sequence[Split], size: int) -> Iterator[Batch]:

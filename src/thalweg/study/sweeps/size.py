@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from thalweg.data import Data
 from thalweg.engine import Group
-from thalweg.engine.cohort import CHUNK
 from thalweg.engine.length import Length
 from thalweg.engine.partition import program
 from thalweg.errors import SpecError
@@ -51,7 +50,7 @@ def member_bytes(group: Group) -> int:
     per_sample = _outputs(stack.export(0), samples)
     batch = min(group.feed.size, len(group.feed.splits[0]))
     own = samples[0].numel() * (len(group.progress.orders.generators) > 1)
-    flowing = batch * (4 * per_sample + own) + min(CHUNK, batch * 64) * 2 * per_sample
+    flowing = batch * (4 * per_sample + own) + min(cohort.chunk, batch * 64) * 2 * per_sample
     return item * (numbers // K + flowing)
 
 
