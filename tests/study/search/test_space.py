@@ -163,6 +163,19 @@ def test_schedules_are_a_choice() -> None:
         build_space(Spec(), "sgd", None, ["cosin"])
 
 
+def test_who_has_a_schedule_of_its_own_keeps_it() -> None:
+    space, base = build_space(Spec(), "momentum-decay,sgd", None, "cosine,step", updates=90)
+    (axis,) = (axis for axis in space.axes if axis.name == "schedule")
+    assert axis.when == {"optimizer": ["sgd"]}
+    own = {"momentum-decay.lr": 0.1, "momentum-decay.momentum": 0.9, "momentum-decay.decay": 0.1}
+    assert not axis.is_there({"optimizer": "momentum-decay"})
+    assert space.spec(base, {"optimizer": "momentum-decay", **own}).schedule.name == "inverse-time"
+    chosen = {"optimizer": "sgd", "sgd.lr": 0.1, "schedule": "cosine"}
+    assert space.spec(base, chosen).schedule.name == "cosine"
+    with pytest.raises(SpecError, match=r"got schedules for momentum-decay; expected an optimizer"):
+        build_space(Spec(), "momentum-decay", None, "cosine")
+
+
 @pytest.mark.parametrize(
     ("over", "said"),
     [

@@ -45,7 +45,8 @@ def build_space(
         over: Ranges and choices by key; see `to_domain`. A mapping may have ``when``: labels by
             other keys.
         schedules: Names of schedules, of which one is chosen, step by step; ``all`` stands for
-            every registered one that does not react to what is measured.
+            every registered one that does not react to what is measured. Optimizers that have a
+            schedule of their own, such as momentum-decay, keep it.
         updates: The length of a run, which the times of schedules without a default are to suit: a
             step's are a third of it.
 
@@ -66,6 +67,7 @@ def build_space(
     if optimizers is None and not rest and not schedules:
         optimizers = [base.optimizer.name]
     axes: list[Axis] = []
+    who: list[Contestant] = []
     if optimizers is not None:
         who = [contestant(name, base) for name in everyone(optimizers)]
         names = [each.name for each in who]
@@ -90,11 +92,19 @@ def build_space(
             ]
     if schedules:
         wanted = _schedules(schedules)
+        free = [each.name for each in who if SCHEDULE not in each.changes]
+        if who and not free:
+            raise SpecError(
+                f"schedules for {', '.join(each.name for each in who)}",
+                "an optimizer that has no schedule of its own",
+                "leave out either",
+            )
+        when = {OPTIMIZER: free} if len(free) < len(who) else {}
         step: dict[str, dict[str, Any]] = {
             name: {SCHEDULE: {"name": name, "per": "step", **_suiting(name, updates)}}
             for name in wanted
         }
-        axes.append(Axis(SCHEDULE, SCHEDULE, Choice(tuple(wanted)), changes=step))
+        axes.append(Axis(SCHEDULE, SCHEDULE, Choice(tuple(wanted)), when, changes=step))
     for key, given in rest.items():
         when = dict(given.get("when", {})) if isinstance(given, Mapping) else {}
         lists = {name: v if isinstance(v, list) else [v] for name, v in when.items()}
