@@ -81,17 +81,6 @@ def test_without_exactness_members_are_within_rounding(name):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=2e-4)
 
 
-GEOMETRIES = [
-    {"kernel_size": 3},
-    {"kernel_size": (2, 3), "bias": False},
-    {"kernel_size": 3, "padding": (2, 1)},
-    {"kernel_size": (3, 2), "dilation": (1, 3)},
-    {"kernel_size": 2, "padding": 1, "dilation": 2, "bias": False},
-    {"kernel_size": 1},
-]
-
-
-@pytest.mark.parametrize("options", GEOMETRIES)
 @pytest.mark.parametrize("out", [3, 9])
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("first", [True, False])

@@ -10,15 +10,6 @@ from thalweg.nn.stacked import Stack, pooled
 from thalweg.nn.stacked.columns import ColumnConv2d, StripConv2d
 from thalweg.nn.stacked.pooled import PooledConv2d
 
-GEOMETRIES = [
-    {"kernel_size": 3},
-    {"kernel_size": (2, 3), "bias": False},
-    {"kernel_size": 3, "padding": (2, 1)},
-    {"kernel_size": (3, 2), "dilation": (1, 3)},
-    {"kernel_size": 2, "padding": 1, "dilation": 2, "bias": False},
-    {"kernel_size": 1},
-]
-
 
 def networks(members, *, first=True, dtype=torch.float32, **options):
     torch.manual_seed(0)
@@ -37,7 +28,6 @@ def blocks(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("blocks")
-@pytest.mark.parametrize("options", GEOMETRIES)
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("size", [(9, 8), (12, 7)])
